@@ -1,0 +1,87 @@
+"""What a golden case is, how handlers register for a case kind, and how a comparison is scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from safetensors.torch import load_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One comparison of a case: passed when `error <= tolerance` (NaN never passes)."""
+
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance
+
+
+Tensors = dict[str, torch.Tensor]
+Handler = Callable[[pathlib.Path, dict, Tensors], Iterable[Check]]
+HANDLERS: dict[str, Handler] = {}
+
+
+def case(kind: str) -> Callable[[Handler], Handler]:
+    """Registers the decorated function `(path, config, tensors) -> checks` for one `case_kind`."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS[kind] = handler
+        return handler
+
+    return register
+
+
+def close(name: str, got: torch.Tensor, want: torch.Tensor, atol: float = 0.0, rtol: float = 0.0) -> Check:
+    """Largest difference, in units in which 1 is the tolerance `atol + rtol * max|want|`, rescaled to that tolerance.
+
+    A relative tolerance is relative to the largest magnitude of the recorded tensor.
+    """
+    tolerance = atol + rtol * want.double().abs().max().item() if want.numel() else atol
+    if got.shape != want.shape:
+        return Check(f"{name}: shape {tuple(got.shape)} is not {tuple(want.shape)}", float("inf"), tolerance)
+    error = (got.double() - want.double()).abs().max().item() if want.numel() else 0.0
+    return Check(name, error, tolerance)
+
+
+def exact(name: str, got: object, want: object) -> Check:
+    """Error 0 when the two are equal (tensors: same shape and values), 1 otherwise."""
+    if isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor):
+        equal = got.shape == want.shape and bool((got == want).all())
+    else:
+        equal = got == want
+    return Check(name, 0.0 if equal else 1.0, 0.0)
+
+
+def find_cases(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Every folder at or below `root` that holds a `config.json` with a `case_kind`, in name order."""
+    for config in sorted(root.rglob("config.json")):
+        if "case_kind" in json.loads(config.read_text()):
+            yield config.parent
+
+
+def load_case(path: pathlib.Path) -> tuple[dict, Tensors]:
+    """The `config.json` and `io.safetensors` of a case."""
+    return json.loads((path / "config.json").read_text()), load_file(path / "io.safetensors")
+
+
+def run_case(path: pathlib.Path) -> tuple[str, list[Check]]:
+    """Runs the handler of one case.
+
+    Returns:
+        The case kind and its checks.
+    Raises:
+        ValueError: no handler is registered for the kind.
+    """
+    config, tensors = load_case(path)
+    kind = config["case_kind"]
+    if kind not in HANDLERS:
+        raise ValueError(f"no handler for case_kind {kind!r}; known kinds: {', '.join(sorted(HANDLERS))}")
+    return kind, list(HANDLERS[kind](path, config, tensors))

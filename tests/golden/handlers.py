@@ -1,3 +1,3 @@
 """Imports every handler module, so that importing this one registers all case kinds."""
 
-from . import sslam_audio, sslam_checkpoints, sslam_model, sslam_objective, sslam_training  # noqa: F401
+from . import sslam_audio, sslam_checkpoints, sslam_finetune, sslam_model, sslam_objective, sslam_optim  # noqa: F401

@@ -1,0 +1,120 @@
+"""Parameter names: the official SSLAM / EAT layouts and ours, one table read in both directions.
+
+The official layouts (fairseq pretrained, fairseq fine-tuned, hub pretrained, hub fine-tuned) differ only in prefixes and
+in the name of one norm, so every official name is first brought to one short form and then looked up. Source: names of the
+published checkpoints (SSLAM, ICLR 2025; EAT, IJCAI 2024).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+# (short official name, our name); `#` is the number of a block. A name may be followed by `.weight` or `.bias`.
+ENCODER_NAMES = (
+    ("extra_tokens", "embeddings.class_token"),
+    ("local_encoder.proj", "embeddings.patch_embeddings.projection"),
+    ("fixed_positional_encoder.positions", "embeddings.position_embeddings"),
+    ("pre_norm", "embeddings.norm"),
+    ("blocks.#.attn.qkv", "layers.#.attention.qkv"),
+    ("blocks.#.attn.proj", "layers.#.attention.out_proj"),
+    ("blocks.#.norm1", "layers.#.norm1"),
+    ("blocks.#.mlp.fc1", "layers.#.mlp.fc1"),
+    ("blocks.#.mlp.fc2", "layers.#.mlp.fc2"),
+    ("blocks.#.norm2", "layers.#.norm2"),
+)
+DECODER_NAMES = (
+    ("decoder.blocks.#.0", "decoder.layers.#.conv"),
+    ("decoder.proj", "decoder.projection"),
+)
+HEAD_NAMES = (
+    ("fc_norm", "norm"),
+    ("head", "classifier"),
+)
+ENCODER_PREFIX = "sslam."
+TEACHER_KEY = "_ema"
+
+# What each fairseq release writes before or instead of the short name.
+FAIRSEQ_PREFIXES = r"^(model\.)?(modality_encoders\.IMAGE\.)?"
+FAIRSEQ_PRE_NORM = "context_encoder.norm"
+
+
+def official_to_ours(state_dict: Mapping[str, Tensor], prefix: str = ENCODER_PREFIX) -> dict[str, Tensor]:
+    """Renames an official state dictionary (any of the four layouts, without `_ema`).
+
+    Args:
+        state_dict: official names, with or without the leading `model.`.
+        prefix: what our encoder names start with: `"sslam."` for the models with a head, `""` for a bare `SslamModel`.
+    Returns:
+        The same tensors under the names of `SslamForPreTraining` or `SslamForAudioClassification`.
+    Raises:
+        ValueError: names that belong to none of the layouts; all of them are listed.
+    """
+    table = _with_prefix(ENCODER_NAMES, prefix) + DECODER_NAMES + HEAD_NAMES
+    return _rename({_short_name(name): tensor for name, tensor in state_dict.items()}, table)
+
+
+def ours_to_official_hub(state_dict: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
+    """Renames our state dictionary to the hub layout, the inverse of `official_to_ours` on hub files.
+
+    Args:
+        state_dict: of any of our models, with or without the prefix `sslam.`. The decoder is left out: the hub layout has none.
+        variant: `"pretrain"` (encoder only) or `"finetune"` (encoder, `fc_norm` and `head`).
+    Raises:
+        ValueError: another variant, or names that the hub layout cannot hold.
+    """
+    if variant not in ("pretrain", "finetune"):
+        raise ValueError(f"variant must be 'pretrain' or 'finetune', got {variant!r}")
+    table = ENCODER_NAMES + (HEAD_NAMES if variant == "finetune" else ())
+    kept = {
+        name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in state_dict.items() if not name.startswith("decoder.")
+    }
+    return _rename(kept, tuple((ours, f"model.{official}") for official, ours in table))
+
+
+def split_teacher(state_dict: Mapping) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """Separates the exponential moving average that a fairseq checkpoint carries, nested (`{"_ema": {...}}`) or flat (`_ema.*`).
+
+    Returns:
+        Student and teacher (None where there is none), both with official names.
+    """
+    flat = f"{TEACHER_KEY}."
+    student = {
+        name: tensor for name, tensor in state_dict.items() if name != TEACHER_KEY and not name.startswith(flat)
+    }
+    teacher = dict(state_dict.get(TEACHER_KEY) or {})
+    teacher.update({name.removeprefix(flat): state_dict[name] for name in state_dict if name.startswith(flat)})
+    return student, teacher or None
+
+
+def _short_name(name: str) -> str:
+    return re.sub(FAIRSEQ_PREFIXES, "", name).replace(FAIRSEQ_PRE_NORM, "pre_norm")
+
+
+def _with_prefix(table: tuple[tuple[str, str], ...], prefix: str) -> tuple[tuple[str, str], ...]:
+    return tuple((official, prefix + ours) for official, ours in table)
+
+
+def _rename(state_dict: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:
+    """Applies the one row of `(from, to)` whose pattern matches each whole name."""
+    rules = [
+        (re.compile(re.escape(source).replace(r"\#", r"(\d+)") + r"((?:\.weight|\.bias)?)"), target)
+        for source, target in table
+    ]
+    renamed, unknown = {}, []
+    for name, tensor in state_dict.items():
+        new_name = next((_fill(target, match) for rule, target in rules if (match := rule.fullmatch(name))), None)
+        if new_name is None:
+            unknown.append(name)
+        else:
+            renamed[new_name] = tensor
+    if unknown:
+        raise ValueError(f"{len(unknown)} parameter names belong to no known layout: {', '.join(sorted(unknown))}")
+    return renamed
+
+
+def _fill(target: str, match: re.Match) -> str:
+    *block_number, ending = match.groups()
+    return target.replace("#", *block_number) + ending if block_number else target + ending

@@ -70,7 +70,7 @@ Reverberation; Echo; Noise; Environmental noise; Static; Mains hum; Distortion; 
 Pink noise; Throbbing; Vibration; Television; Radio; Field recording
 """
 
-AUDIOSET_LABELS = tuple(" ".join(name.split()) for name in _NAMES.split(";"))
+AUDIOSET_LABELS = tuple(name.strip() for name in _NAMES.split(";"))
 
 
 def audioset_id2label() -> dict[int, str]:

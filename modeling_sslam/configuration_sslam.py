@@ -1,0 +1,100 @@
+# Copyright 2026 The modeling_sslam authors. MIT licence.
+"""Configuration of SSLAM and EAT encoders."""
+
+from __future__ import annotations
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig
+
+POOLINGS = ("cls", "mean", "attentive", "linear_softmax")
+
+
+@strict
+class SslamConfig(PreTrainedConfig):
+    r"""
+    Configuration of SSLAM (Alex et al., ICLR 2025) and of EAT (Chen et al., IJCAI 2024), which is SSLAM's first stage.
+    The defaults build the published base model; `SslamConfig.large()` builds EAT-large.
+
+    Args:
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: the transformer.
+        layer_norm_eps: of the norms in the encoder.
+        qkv_bias: whether the joint query/key/value projection has a bias.
+        hidden_dropout_prob, attention_probs_dropout_prob: dropout rates; every published recipe has 0.
+        drop_path_rate: stochastic depth of the last layer; it rises linearly from 0 at the first layer.
+        initializer_range: standard deviation of the linear weights of the blocks.
+        class_token_std: standard deviation of the class token at initialisation; the official code has 1, not 0.02.
+        patch_size: side of a square patch in frames and mel bins.
+        num_mel_bins: mel bins of a spectrogram.
+        max_time_patches: rows of the fixed position table; with 16-frame patches 768 are 122.9 s.
+        decoder_hidden_size, decoder_num_layers, decoder_kernel_size, decoder_groups: convolutional decoder of
+            pretraining.
+        decoder_layer_norm_eps: of the decoder's norms, which have no weights.
+        mask_noise_std: standard deviation of the noise that stands for a masked token in the decoder.
+        pooling: what the classifier sees: "cls" (class token), "mean" or "attentive" (patch tokens), or
+            "linear_softmax" (decisions per patch token, pooled).
+        classifier_norm_eps: of the norm before the classifier; 1e-6 in the fairseq releases, 1e-5 in the hub ones.
+    """
+
+    model_type = "sslam"
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    layer_norm_eps: float = 1e-6
+    qkv_bias: bool = True
+    hidden_dropout_prob: float | int = 0.0
+    attention_probs_dropout_prob: float | int = 0.0
+    drop_path_rate: float | int = 0.0
+    initializer_range: float = 0.02
+    class_token_std: float | int = 1.0
+    patch_size: int = 16
+    num_mel_bins: int = 128
+    max_time_patches: int = 768
+    decoder_hidden_size: int = 768
+    decoder_num_layers: int = 6
+    decoder_kernel_size: int = 3
+    decoder_groups: int = 16
+    decoder_layer_norm_eps: float = 1e-5
+    mask_noise_std: float | int = 0.01
+    pooling: str = "cls"
+    classifier_norm_eps: float = 1e-6
+
+    def validate_sizes(self):
+        """Cross-field checks; run whenever a configuration is built. Raises ValueError."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.num_mel_bins % self.patch_size:
+            raise ValueError(f"num_mel_bins {self.num_mel_bins} is not a multiple of patch_size {self.patch_size}")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
+
+    @property
+    def num_frequency_patches(self) -> int:
+        """Patches along frequency."""
+        return self.num_mel_bins // self.patch_size
+
+    @classmethod
+    def base(cls, **overrides) -> SslamConfig:
+        """The published base model (EAT-base, SSLAM)."""
+        return cls(**overrides)
+
+    @classmethod
+    def large(cls, **overrides) -> SslamConfig:
+        """EAT-large."""
+        sizes = {
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+            "decoder_hidden_size": 1024,
+            "decoder_num_layers": 3,
+            "decoder_kernel_size": 5,
+        }
+        return cls(**(sizes | overrides))
+
+
+__all__ = ["SslamConfig"]

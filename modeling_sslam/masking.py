@@ -1,0 +1,99 @@
+"""Token masks for masked pretraining, sampled for a whole batch at once, and the indexing that goes with them."""
+
+from __future__ import annotations
+
+import torch
+
+
+def num_kept_tokens(num_tokens: int, mask_prob: float) -> int:
+    """Visible tokens of a row: the truncated share `1 - mask_prob` (EAT: 102 of 512 at 0.8)."""
+    return int(num_tokens * (1.0 - mask_prob))
+
+
+def inverse_block_mask(
+    num_rows: int,
+    grid: tuple[int, int],
+    mask_prob: float,
+    mask_prob_adjust: float,
+    block_size: int,
+    generator: torch.Generator,
+    block_shape: tuple[int, int] | None = None,
+) -> torch.Tensor:
+    """Inverse block masks (data2vec 2.0, Baevski et al., 2022): what stays visible are square blocks.
+
+    Block centres are drawn with replacement; their union, cut off at the border, is visible. Each row is then brought
+    to the same number of visible cells by hiding or showing single cells drawn uniformly, which one `topk` does for all
+    rows: visible cells rank above hidden ones, in random order among themselves.
+
+    Args:
+        num_rows: masks to draw (clips times clones).
+        grid: (time patches, frequency patches).
+        mask_prob: share of hidden cells.
+        mask_prob_adjust: added to the visible share when the number of blocks is chosen.
+        block_size: side of a block in patches.
+        generator: source of all randomness; the masks are made on its device.
+        block_shape: (time, frequency) shape in place of the square one. The first offset stays `-(block_size // 2)`.
+    Returns:
+        (num_rows, L) bool, True = masked, every row with the same number of True; L is time-major.
+    Raises:
+        ValueError: the parameters leave no visible or no masked token.
+    """
+    num_time, num_frequency = grid
+    num_tokens = num_time * num_frequency
+    num_visible = num_kept_tokens(num_tokens, mask_prob)
+    if not 0 < num_visible < num_tokens:
+        raise ValueError(
+            f"mask_prob {mask_prob} on a {num_time} x {num_frequency} grid leaves {num_visible} of {num_tokens} tokens "
+            "visible: choose a mask_prob (or a clip length) that leaves at least one visible and one masked token"
+        )
+    block_time, block_frequency = block_shape or (block_size, block_size)
+    device = generator.device
+    num_blocks = int(num_tokens * (1.0 - mask_prob + mask_prob_adjust) / (block_time * block_frequency))
+    centres = torch.randint(num_tokens, (num_rows, num_blocks), generator=generator, device=device)
+
+    first_offset = -(block_size // 2)
+    time = centres.div(num_frequency, rounding_mode="floor")[..., None] + first_offset
+    time = time + torch.arange(block_time, device=device)
+    frequency = (centres % num_frequency)[..., None] + first_offset + torch.arange(block_frequency, device=device)
+    inside_time = (time >= 0) & (time < num_time)
+    inside_frequency = (frequency >= 0) & (frequency < num_frequency)
+    cells = time[..., :, None] * num_frequency + frequency[..., None, :]
+    inside = inside_time[..., :, None] & inside_frequency[..., None, :]
+    # Cells beyond the border go to one spare column, so that the scatter has a fixed shape.
+    cells = torch.where(inside, cells, num_tokens).flatten(1)
+
+    in_block = torch.zeros(num_rows, num_tokens + 1, device=device).scatter_(1, cells, 1.0)
+    rank = torch.rand(num_rows, num_tokens, generator=generator, device=device) + in_block[:, :num_tokens]
+    visible = rank.topk(num_visible, dim=1, sorted=False).indices
+    return torch.ones(num_rows, num_tokens, dtype=torch.bool, device=device).scatter_(1, visible, False)
+
+
+def split_indices(bool_masked_pos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the visible and of the masked tokens, ascending in each row.
+
+    Args:
+        bool_masked_pos: (B, L) bool, True = masked. On the CPU this needs no synchronisation with a GPU.
+    Returns:
+        visible (B, K) and masked (B, L - K), int64.
+    Raises:
+        ValueError: rows differ in their number of masked tokens, or a row has no visible or no masked token.
+    """
+    num_masked = bool_masked_pos.sum(dim=1)
+    fewest, most = int(num_masked.min()), int(num_masked.max())
+    num_tokens = bool_masked_pos.shape[1]
+    if fewest != most:
+        raise ValueError(
+            f"every row of bool_masked_pos must mask the same number of tokens, but rows mask {fewest} to {most} "
+            f"of {num_tokens}"
+        )
+    if most in (0, num_tokens):
+        raise ValueError(
+            f"bool_masked_pos masks {most} of {num_tokens} tokens: at least one must stay visible and one be masked"
+        )
+    order = bool_masked_pos.to(torch.uint8).argsort(dim=1, stable=True)
+    return order[:, : num_tokens - most], order[:, num_tokens - most :]
+
+
+def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Picks tokens row by row: (B, L, D) and (B, K) -> (B, K, D)."""
+    return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))

@@ -1,0 +1,63 @@
+"""Spectrogram to patch tokens, and what padding means for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class PatchEmbedding(nn.Module):
+    """Linear projection of time-frequency patches, as a convolution over the (time, frequency) image.
+
+    Frames and mel bins at the end that do not fill a patch are left out.
+
+    Args:
+        hidden_size: channels D of a token.
+        patch_size: (frames, mel bins) of a patch.
+        stride: (frames, mel bins) from one patch to the next; the patch size when not given.
+    """
+
+    def __init__(self, hidden_size: int, patch_size: tuple[int, int], stride: tuple[int, int] | None = None):
+        super().__init__()
+        self.projection = nn.Conv2d(1, hidden_size, kernel_size=patch_size, stride=stride or patch_size)
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) spectrogram -> (B, L, D) tokens, time-major: all patches of the first time step come first.
+
+        Raises:
+            ValueError: the input is not (B, T, F), or shorter or narrower than one patch.
+        """
+        check_spectrogram(input_values, self.projection.kernel_size)
+        return self.projection(input_values[:, None]).flatten(2).transpose(1, 2)
+
+
+def check_spectrogram(input_values: torch.Tensor, patch_size: tuple[int, int]) -> None:
+    """Raises ValueError unless `input_values` is (B, T, F) and holds at least one patch of `patch_size`."""
+    if input_values.ndim != 3:
+        raise ValueError(
+            f"input_values must be (batch, frames, mel bins), but has shape {tuple(input_values.shape)}; "
+            "a (batch, 1, frames, mel bins) image of the original code needs `.squeeze(1)`"
+        )
+    frames, bins = input_values.shape[1:]
+    if frames < patch_size[0] or bins < patch_size[1]:
+        raise ValueError(
+            f"input_values has {frames} frames x {bins} mel bins, less than one patch of "
+            f"{patch_size[0]} x {patch_size[1]}: pad the clip (the feature extractor pads to `target_length`)"
+        )
+
+
+def patch_attention_mask(attention_mask: torch.Tensor, patch_frames: int, num_frequency: int) -> torch.Tensor:
+    """Which patch tokens are real, given which frames are: a patch counts when all its frames do.
+
+    So a padded clip keeps exactly the patches that it has when it is alone.
+
+    Args:
+        attention_mask: (B, T), nonzero = real frame.
+        patch_frames: frames of a patch (patches do not overlap).
+        num_frequency: patches along frequency.
+    Returns:
+        (B, T // patch_frames * num_frequency) bool, time-major.
+    """
+    num_time = attention_mask.shape[1] // patch_frames
+    whole = attention_mask[:, : num_time * patch_frames].bool().unflatten(1, (num_time, patch_frames)).all(dim=2)
+    return whole.repeat_interleave(num_frequency, dim=1)

@@ -1,0 +1,89 @@
+"""Learning-rate schedule, parameter groups with layer-wise decay, and AdamW as the official recipes run it."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import torch
+from torch import nn
+
+
+def learning_rate(step: int, peak: float, warmup: int, total: int, floor: float = 0.0) -> float:
+    """Rate of the update that follows `step` completed ones: linear warm-up, then cosine from peak to floor.
+
+    A floor above the peak is lowered to it, which makes the rate constant. At `step == total` the cosine starts again
+    with a tenth of peak and floor, as in fairseq's schedule.
+
+    Args:
+        step: completed updates, from 0.
+        peak, floor: highest and lowest rate.
+        warmup, total: updates of the warm-up and of the whole run, `warmup < total`.
+    """
+    floor = min(floor, peak)
+    if step < warmup:
+        return floor + step * (peak - floor) / warmup
+    restarts, position = divmod(step - warmup, total - warmup)
+    shrink = 0.1**restarts
+    cosine = 1 + math.cos(math.pi * position / (total - warmup))
+    return shrink * (floor + 0.5 * (peak - floor) * cosine)
+
+
+def parameter_groups(
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    floor: float = 0.0,
+    layer_decay: float = 1.0,
+    exclude_bias_and_norm: bool = False,
+) -> list[dict]:
+    """Trainable parameters grouped by learning rate and weight decay.
+
+    Encoder layer `i` of `depth` has the peak rate `lr * layer_decay ** (depth - i)`. All other parameters have `lr`,
+    the patch projection and the class token included: that is what the official code does, although layer-wise decay
+    usually gives them the smallest rate.
+
+    Args:
+        model: a model with `base_model_prefix` and `config.num_hidden_layers`.
+        lr, floor: peak and lowest rate; a peak below the floor makes the rate of that group constant.
+        weight_decay: of every parameter.
+        layer_decay: factor from one encoder layer to the one below it.
+        exclude_bias_and_norm: no weight decay for biases and one-dimensional parameters. Off by default: the official
+            code requests that but never applies it.
+    Returns:
+        groups for `torch.optim`: `params`, `lr`, `weight_decay`, and for `set_step` and for reading `peak`, `floor`
+        and `names`.
+    """
+    in_layer = re.compile(rf"^(?:{re.escape(model.base_model_prefix)}\.)?layers\.(\d+)\.")
+    depth = model.config.num_hidden_layers
+    groups: dict[tuple[float, float], dict] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        layer = in_layer.match(name)
+        peak = lr * layer_decay ** (depth - int(layer[1])) if layer else lr
+        exempt = exclude_bias_and_norm and (parameter.ndim <= 1 or name.endswith(".bias"))
+        decay = 0.0 if exempt else weight_decay
+        new = {"params": [], "names": [], "lr": peak, "peak": peak, "floor": min(floor, peak), "weight_decay": decay}
+        group = groups.setdefault((peak, decay), new)
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def build_optimizer(
+    groups: list[dict], betas: tuple[float, float] = (0.9, 0.95), epsilon: float = 1e-8
+) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`; `epsilon` is meant as in `set_step`, which must run before every update."""
+    return torch.optim.AdamW([group | {"epsilon": epsilon} for group in groups], betas=betas, eps=epsilon)
+
+
+def set_step(optimizer: torch.optim.Optimizer, step: int, warmup: int, total: int) -> None:
+    """Prepares the update that follows `step` completed ones: learning rate and epsilon of every group.
+
+    The official Adam divides by `sqrt(v) + epsilon`, torch's by `sqrt(v / (1 - beta2^n)) + eps`, with `n` the number
+    of the update: the two are equal when `eps = epsilon / sqrt(1 - beta2^n)`.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, group["peak"], warmup, total, group["floor"])
+        group["eps"] = group["epsilon"] / math.sqrt(1 - group["betas"][1] ** (step + 1))

@@ -1,0 +1,53 @@
+"""Losses of fine-tuning: elements to be summed, and the sample size by which the official recipes divide the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+ElementsAndSize = tuple[torch.Tensor, torch.Tensor]
+LossFunction = Callable[[torch.Tensor, torch.Tensor, float], ElementsAndSize]
+
+
+def bce_per_label(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> ElementsAndSize:
+    """Binary cross-entropy (B, num_labels) in float32; the sample size is the sum of the (mixed) targets.
+
+    So the gradient is per positive label, not a mean over classes.
+
+    Args:
+        logits, targets: (B, num_labels).
+        label_smoothing: has no meaning here and is ignored, as in the official recipes.
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none"), targets.sum()
+
+
+def bce_per_clip(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> ElementsAndSize:
+    """Binary cross-entropy (B, num_labels) in float32; the sample size is the number of clips (Speech Commands)."""
+    elements = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+    return elements, elements.new_tensor(len(targets))
+
+
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> ElementsAndSize:
+    """Cross-entropy (B,) in float32 against one-hot or mixed targets; the sample size is the number of clips."""
+    elements = F.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=label_smoothing)
+    return elements, elements.new_tensor(len(targets))
+
+
+LOSSES: dict[str, LossFunction] = {
+    "bce_per_label": bce_per_label,
+    "bce_per_clip": bce_per_clip,
+    "cross_entropy": cross_entropy,
+}
+
+
+def get_loss(name: str) -> LossFunction:
+    """The loss of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r}; choose one of {', '.join(LOSSES)}")
+    return LOSSES[name]

@@ -10,6 +10,11 @@ def num_kept_tokens(num_tokens: int, mask_prob: float) -> int:
     return int(num_tokens * (1.0 - mask_prob))
 
 
+def num_blocks(num_tokens: int, mask_prob: float, mask_prob_adjust: float, block_area: int) -> int:
+    """Blocks of `block_area` tokens drawn for a row: enough for the visible share plus `mask_prob_adjust`, truncated."""
+    return int(num_tokens * (1.0 - mask_prob + mask_prob_adjust) / block_area)
+
+
 def inverse_block_mask(
     num_rows: int,
     grid: tuple[int, int],
@@ -48,8 +53,8 @@ def inverse_block_mask(
         )
     block_time, block_frequency = block_shape or (block_size, block_size)
     device = generator.device
-    num_blocks = int(num_tokens * (1.0 - mask_prob + mask_prob_adjust) / (block_time * block_frequency))
-    centres = torch.randint(num_tokens, (num_rows, num_blocks), generator=generator, device=device)
+    blocks = num_blocks(num_tokens, mask_prob, mask_prob_adjust, block_time * block_frequency)
+    centres = torch.randint(num_tokens, (num_rows, blocks), generator=generator, device=device)
 
     first_offset = -(block_size // 2)
     time = centres.div(num_frequency, rounding_mode="floor")[..., None] + first_offset

@@ -317,7 +317,7 @@ class SslamModel(SslamPreTrainedModel):
         input_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         bool_masked_pos: torch.Tensor | None = None,
-        dropped_time_patches: torch.Tensor | None = None,
+        bool_dropped_pos: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SslamModelOutput:
         r"""
@@ -326,8 +326,8 @@ class SslamModel(SslamPreTrainedModel):
             attention_mask: (B, T), 1 = real frame. A patch counts when all its frames are real.
             bool_masked_pos: (B * clones, L) bool, True = masked. Clip 0's clones come first. Masked patches do not
                 enter the blocks; every row must keep the same number.
-            dropped_time_patches: (T / patch_size,) bool, True = leave the patches of this time step out of the blocks.
-                They are removed after the norm before the blocks; the others keep their positions.
+            bool_dropped_pos: (B, L) bool, True = the patch is removed after the norm before the blocks; the others keep
+                their positions. Every row must keep the same number.
 
         Returns:
             `SslamModelOutput`.
@@ -339,8 +339,8 @@ class SslamModel(SslamPreTrainedModel):
         if bool_masked_pos is not None:
             patches, token_mask = self._keep_visible(patches, token_mask, bool_masked_pos)
         hidden_states = self.embeddings.add_class_token(patches)
-        if dropped_time_patches is not None:
-            hidden_states, token_mask = self._drop_time(hidden_states, token_mask, dropped_time_patches)
+        if bool_dropped_pos is not None:
+            hidden_states, token_mask = self._drop(hidden_states, token_mask, bool_dropped_pos)
 
         # The class token is always attended to, so that no query is left without a key.
         key_mask = None if token_mask is None else nn.functional.pad(token_mask, (1, 0), value=True)
@@ -379,15 +379,14 @@ class SslamModel(SslamPreTrainedModel):
             token_mask = token_mask.repeat_interleave(clones, dim=0).gather(1, visible)
         return kept, token_mask
 
-    def _drop_time(
-        self, hidden_states: torch.Tensor, token_mask: torch.Tensor | None, dropped: torch.Tensor
+    def _drop(
+        self, hidden_states: torch.Tensor, token_mask: torch.Tensor | None, bool_dropped_pos: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Removes all patches of the dropped time steps, keeping the class token."""
-        kept = (~dropped).repeat_interleave(self.config.num_frequency_patches).nonzero().squeeze(1)
-        kept = kept.to(hidden_states.device, non_blocking=True)
+        """Removes patches behind the class token: (B, 1 + L, D) -> (B, 1 + K, D)."""
+        kept = split_indices(bool_dropped_pos)[0].to(hidden_states.device, non_blocking=True)
+        token_mask = None if token_mask is None else token_mask.gather(1, kept)
         with_class_token = nn.functional.pad(kept + 1, (1, 0))
-        token_mask = None if token_mask is None else token_mask[:, kept]
-        return hidden_states[:, with_class_token], token_mask
+        return gather_tokens(hidden_states, with_class_token), token_mask
 
 
 class SslamForPreTraining(SslamPreTrainedModel):

@@ -56,9 +56,7 @@ def draw_beta(concentration: float, generator: torch.Generator) -> float:
     return float(numpy.random.default_rng(seed).beta(concentration, concentration))
 
 
-def mixup(
-    features: torch.Tensor, targets: torch.Tensor, mixing_weight: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def mixup(features: torch.Tensor, targets: torch.Tensor, mixing_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Mixes every clip with its mirror in the batch: x <- w x + (1 - w) flip(x), targets likewise.
 
     Args:
@@ -85,9 +83,7 @@ def random_mixup(
     return mixup(features, targets, draw_beta(alpha, generator))
 
 
-def band_mask(
-    width_uniform: torch.Tensor, start_uniform: torch.Tensor, size: int, max_width: float
-) -> torch.Tensor:
+def band_mask(width_uniform: torch.Tensor, start_uniform: torch.Tensor, size: int, max_width: float) -> torch.Tensor:
     """One band per clip along an axis: width int(u1 * max_width), start int(u2 * (size - u1 * max_width)).
 
     Args:

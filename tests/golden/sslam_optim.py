@@ -5,7 +5,7 @@ import torch
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining
 from modeling_sslam.checkpoint_keys import official_to_ours
 from training.optim import learning_rate, parameter_groups
-from training.teacher import ema_decay
+from training.teacher import annealed_decay
 
 from .registry import case, close, exact
 
@@ -20,7 +20,7 @@ def schedules(path, config, tensors):
         yield _close_each(f"{name} learning rate", got, tensors[f"{name}_lr"])
     for name, schedule in config["ema"].items():
         constants = schedule["start"], schedule["end"], schedule["anneal"]
-        got = [ema_decay(step, *constants) for step in tensors[f"ema_{name}_step"].tolist()]
+        got = [annealed_decay(step, *constants) for step in tensors[f"ema_{name}_step"].tolist()]
         yield _close_each(f"{name} teacher decay", got, tensors[f"ema_{name}_decay"])
 
 

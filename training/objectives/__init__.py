@@ -1,0 +1,30 @@
+"""Pretraining objectives by name. Each is `objective(model, batch, generator) -> (loss, logs)` with `after_step`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .sslam import SslamObjectiveConfig, SslamStage1Objective, SslamStage2Objective
+
+OBJECTIVES = {
+    "sslam_stage1": (SslamStage1Objective, SslamObjectiveConfig),
+    "sslam_stage2": (SslamStage2Objective, SslamObjectiveConfig),
+}
+
+
+def build_objective(name: str, config: dict, model: nn.Module) -> SslamStage1Objective:
+    """Builds the objective `name` for `model` from the fields in `config`.
+
+    Raises:
+        ValueError: unknown name or field.
+    """
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective {name!r}: choose one of {', '.join(sorted(OBJECTIVES))}")
+    objective_class, config_class = OBJECTIVES[name]
+    unknown = sorted(set(config) - set(config_class.__dataclass_fields__))
+    if unknown:
+        raise ValueError(
+            f"unknown field {', '.join(unknown)} of objective {name!r}: it has "
+            f"{', '.join(config_class.__dataclass_fields__)}"
+        )
+    return objective_class(model, config_class(**config))

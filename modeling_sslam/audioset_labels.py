@@ -1,7 +1,7 @@
 """The 527 class names of AudioSet, in the order of the outputs of every classifier trained on it.
 
-Published by Google as `class_labels_indices.csv` (column `display_name`) under CC BY 4.0; Gemmeke et al., "Audio Set: an
-ontology and human-labeled dataset for audio events", ICASSP 2017.
+Published by Google as `class_labels_indices.csv` (column `display_name`) under CC BY 4.0; Gemmeke et al., "Audio Set:
+an ontology and human-labeled dataset for audio events", ICASSP 2017.
 """
 
 _NAMES = """

@@ -1,8 +1,8 @@
 """Parameter names: the official SSLAM / EAT layouts and ours, one table read in both directions.
 
-The official layouts (fairseq pretrained, fairseq fine-tuned, hub pretrained, hub fine-tuned) differ only in prefixes and
-in the name of one norm, so every official name is first brought to one short form and then looked up. Source: names of the
-published checkpoints (SSLAM, ICLR 2025; EAT, IJCAI 2024).
+The official layouts (fairseq pretrained, fairseq fine-tuned, hub pretrained, hub fine-tuned) differ only in prefixes
+and in the name of one norm, so every official name is first brought to one short form and then looked up.
+Source: names of the published checkpoints (SSLAM, ICLR 2025; EAT, IJCAI 2024).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ HEAD_NAMES = (
     ("head", "classifier"),
 )
 ENCODER_PREFIX = "sslam."
+HUB_PREFIX = "model."
 TEACHER_KEY = "_ema"
 
 # What each fairseq release writes before or instead of the short name.
@@ -60,7 +61,8 @@ def ours_to_official_hub(state_dict: Mapping[str, Tensor], variant: str) -> dict
     """Renames our state dictionary to the hub layout, the inverse of `official_to_ours` on hub files.
 
     Args:
-        state_dict: of any of our models, with or without the prefix `sslam.`. The decoder is left out: the hub layout has none.
+        state_dict: of any of our models, with or without the prefix `sslam.`. The decoder is left out: the hub layout
+            has none.
         variant: `"pretrain"` (encoder only) or `"finetune"` (encoder, `fc_norm` and `head`).
     Raises:
         ValueError: another variant, or names that the hub layout cannot hold.
@@ -68,14 +70,16 @@ def ours_to_official_hub(state_dict: Mapping[str, Tensor], variant: str) -> dict
     if variant not in ("pretrain", "finetune"):
         raise ValueError(f"variant must be 'pretrain' or 'finetune', got {variant!r}")
     table = ENCODER_NAMES + (HEAD_NAMES if variant == "finetune" else ())
-    kept = {
-        name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in state_dict.items() if not name.startswith("decoder.")
+    encoder_and_head = {
+        name.removeprefix(ENCODER_PREFIX): tensor
+        for name, tensor in state_dict.items()
+        if not name.startswith("decoder.")
     }
-    return _rename(kept, tuple((ours, f"model.{official}") for official, ours in table))
+    return _rename(encoder_and_head, tuple((ours, f"{HUB_PREFIX}{official}") for official, ours in table))
 
 
 def split_teacher(state_dict: Mapping) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-    """Separates the exponential moving average that a fairseq checkpoint carries, nested (`{"_ema": {...}}`) or flat (`_ema.*`).
+    """Separates the teacher that a fairseq checkpoint carries, nested (`{"_ema": {...}}`) or flat (`_ema.*`).
 
     Returns:
         Student and teacher (None where there is none), both with official names.

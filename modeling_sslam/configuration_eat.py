@@ -76,7 +76,7 @@ class EatConfig(SslamConfig):
         for name, supported in fixed.items():
             value = kwargs.pop(name, supported)
             if value != supported:
-                raise ValueError(f"{name} is {value!r}: the encoder supports {supported!r} only, as every release has it")
+                raise ValueError(f"{name} is {value!r}: the encoder supports only {supported!r}, which every release has")
         kwargs.pop("img_size", None)  # says which clip length was trained; any length works
 
     def _attach_audioset_labels(self, num_labels: int) -> None:

@@ -1,0 +1,237 @@
+"""Waveforms to the normalised log-mel spectrograms that SSLAM and EAT read (EAT: Chen et al., IJCAI 2024)."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import BatchFeature, SequenceFeatureExtractor
+from transformers.utils import PaddingStrategy, TensorType
+
+from .audio_io import to_mono
+from .resampling import resample
+from .spectrogram import KaldiFbank
+
+# Mean and standard deviation of a data set's log-mels, and the frames that its published recipe pads or cuts to.
+NORMALIZATION_PRESETS: dict[str, dict[str, float | int]] = {
+    "audioset": {"mean": -4.268, "std": 4.569, "target_length": 1024},
+    "esc50": {"mean": -6.627, "std": 5.359, "target_length": 512},
+    "speech_commands_v2": {"mean": -6.846, "std": 5.565, "target_length": 128},
+    "spass": {"mean": -5.275, "std": 3.268, "target_length": 1024},
+}
+BACKENDS = ("torch", "torchaudio")
+
+
+class SslamFeatureExtractor(SequenceFeatureExtractor):
+    """Waveforms at any rate to log-mels (B, T, F): resample, remove the mean, Kaldi fbank, pad or cut, normalise.
+
+    Frames are padded with zeros BEFORE `(x - mean) / (2 * std)`, so a padded cell is `-mean / (2 * std)`, +0.467 for
+    AudioSet. The published models were trained and evaluated on such frames without a mask. Hence no `attention_mask`
+    comes with `padding="max_length"` unless it is asked for, while `padding="longest"`, where the amount of padding
+    depends on the rest of the batch, returns one.
+
+    Args:
+        feature_size, padding_value: of the base class, read by its `pad` only.
+        sampling_rate: the rate that clips are resampled to, in Hz.
+        num_mel_bins: mel filters F.
+        frame_length_ms, frame_shift_ms: frames of the spectrogram, in milliseconds.
+        target_length: frames T that a clip is padded or cut to.
+        mean, std: of the log-mels of the training data; see `NORMALIZATION_PRESETS`.
+        return_attention_mask: `None` for the rule above, or True or False for both paddings.
+        backend: "torch", or "torchaudio" for its `kaldi.fbank` (an optional package; the same values, slower).
+    Raises:
+        ValueError: an unknown backend.
+        ImportError: backend "torchaudio" without a torchaudio that can be imported.
+    """
+
+    model_input_names = ["input_values", "attention_mask"]
+
+    def __init__(
+        self,
+        feature_size: int = 1,
+        sampling_rate: int = 16000,
+        padding_value: float = 0.0,
+        num_mel_bins: int = 128,
+        frame_length_ms: float = 25.0,
+        frame_shift_ms: float = 10.0,
+        target_length: int = 1024,
+        mean: float = -4.268,
+        std: float = 4.569,
+        return_attention_mask: bool | None = None,
+        backend: str = "torch",
+        **kwargs: Any,
+    ):
+        super().__init__(
+            feature_size, sampling_rate, padding_value, return_attention_mask=return_attention_mask, **kwargs
+        )
+        if backend not in BACKENDS:
+            raise ValueError(f"Unknown backend {backend!r}: expected one of {', '.join(BACKENDS)}.")
+        if backend == "torchaudio":
+            torchaudio_kaldi()
+        self.num_mel_bins = num_mel_bins
+        self.frame_length_ms = frame_length_ms
+        self.frame_shift_ms = frame_shift_ms
+        self.target_length = target_length
+        self.mean = mean
+        self.std = std
+        self.backend = backend
+
+    @classmethod
+    def from_preset(cls, name: str, **kwargs: Any) -> SslamFeatureExtractor:
+        """An extractor with the statistics of a data set of `NORMALIZATION_PRESETS`; `kwargs` override its values.
+
+        Raises:
+            ValueError: an unknown name.
+        """
+        if name not in NORMALIZATION_PRESETS:
+            raise ValueError(f"Unknown preset {name!r}: expected one of {', '.join(NORMALIZATION_PRESETS)}.")
+        return cls(**{**NORMALIZATION_PRESETS[name], **kwargs})
+
+    def __call__(
+        self,
+        raw_speech: Any,
+        sampling_rate: int | None = None,
+        padding: bool | str | PaddingStrategy = "max_length",
+        max_length: int | None = None,
+        truncation: bool = True,
+        return_tensors: str | TensorType | None = None,
+        return_attention_mask: bool | None = None,
+        device: str | torch.device | None = None,
+    ) -> BatchFeature:
+        """Features of one clip or of a batch.
+
+        Args:
+            raw_speech: floating point samples in [-1, 1], as lists, numpy arrays or tensors. Mono: one clip (N,), a
+                batch (B, N), or a list of (N,) of any lengths. Several channels, averaged before resampling: a batch
+                (B, channels, N) or a list of (channels, N). So one stereo clip is `[clip]`: a 2-D array is a batch, as
+                for transformers' other extractors.
+            sampling_rate: of `raw_speech`, in Hz; required.
+            padding: "max_length", or "longest" (= True) for the frames of the longest clip of the batch.
+            max_length: frames to pad and cut to, instead of `target_length`.
+            truncation: cut clips to their first `max_length` frames.
+            return_tensors: "pt", "np", or `None` for a list with one numpy array per clip.
+            return_attention_mask: instead of the extractor's own setting.
+            device: where to compute; when not given, where tensors are, or the CPU.
+        Returns:
+            `input_values` (B, T, F) float32 and, see the class, `attention_mask` (B, T) int32 with 1 = real frame.
+        Raises:
+            ValueError: no or a wrong sampling rate, no such padding, or clips that are empty, shorter than one frame,
+                not finite, of another rank, or of integers.
+        """
+        if sampling_rate is None:
+            raise ValueError(
+                "The sampling rate of the audio is unknown: pass `sampling_rate=` (any rate; clips are resampled to "
+                f"{self.sampling_rate} Hz)."
+            )
+        if padding is True:
+            padding = "longest"
+        if padding not in ("longest", "max_length"):
+            raise ValueError(f"Unknown padding {padding!r}: expected 'longest' (or True) or 'max_length'.")
+        max_length = self.target_length if max_length is None else max_length
+
+        clips = [self._prepare_clip(clip, sampling_rate, device) for clip in as_clips(raw_speech)]
+        features, num_frames = self._log_mels(clips, max_length if truncation else None)
+        if padding == "max_length":
+            features = nn.functional.pad(features, (0, 0, 0, max(0, max_length - features.shape[1])))
+        for clip_features, real in zip(features, num_frames, strict=True):
+            clip_features[real:] = 0.0
+        outputs = {"input_values": features.sub_(self.mean).div_(2 * self.std)}
+
+        if return_attention_mask is None:
+            return_attention_mask = self.return_attention_mask
+        if return_attention_mask is None:
+            return_attention_mask = padding == "longest"
+        if return_attention_mask:
+            positions = torch.arange(features.shape[1], device=features.device)
+            outputs["attention_mask"] = (positions < positions.new_tensor(num_frames).unsqueeze(1)).int()
+        if return_tensors is None or TensorType(return_tensors) is not TensorType.PYTORCH:
+            outputs = {name: list(tensor.cpu().numpy()) for name, tensor in outputs.items()}
+        return BatchFeature(outputs, tensor_type=return_tensors)
+
+    def _prepare_clip(self, clip: Any, sampling_rate: int, device: str | torch.device | None) -> torch.Tensor:
+        """Checked, mono, resampled samples (N,) without their mean."""
+        samples = to_mono(clip)
+        if len(samples) < 2:
+            raise ValueError(f"A clip has {len(samples)} samples: it is empty or no audio.")
+        samples = resample(samples.to(device or samples.device), sampling_rate, self.sampling_rate)
+        mean = samples.mean()
+        if not mean.isfinite():  # a single NaN or infinity shows in the mean: no further pass over the samples
+            raise ValueError("A clip holds NaN or infinite samples.")
+        return samples - mean
+
+    def _log_mels(self, clips: list[torch.Tensor], max_frames: int | None) -> tuple[torch.Tensor, list[int]]:
+        """Log-mels (B, T, F) of clips padded to the longest, and how many frames of each are its own.
+
+        Frames behind `max_frames` are not computed.
+        """
+        fbank = kaldi_fbank(
+            self.sampling_rate, self.num_mel_bins, self.frame_length_ms, self.frame_shift_ms, clips[0].device
+        )
+        if max_frames is not None:
+            clips = [clip[: fbank.num_samples(max_frames)] for clip in clips]
+        num_frames = [fbank.num_frames(len(clip)) for clip in clips]
+        if min(num_frames) == 0:
+            raise ValueError(
+                f"A clip has {min(map(len, clips))} samples at {self.sampling_rate} Hz, less than one frame of "
+                f"{fbank.frame_length} ({self.frame_length_ms} ms): pad it or leave it out."
+            )
+        waveform = nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        return fbank(waveform) if self.backend == "torch" else self._torchaudio_log_mels(waveform), num_frames
+
+    def _torchaudio_log_mels(self, waveform: torch.Tensor) -> torch.Tensor:
+        compute = functools.partial(
+            torchaudio_kaldi().fbank,
+            sample_frequency=self.sampling_rate,
+            num_mel_bins=self.num_mel_bins,
+            frame_length=self.frame_length_ms,
+            frame_shift=self.frame_shift_ms,
+            window_type="hanning",
+            use_energy=False,
+            htk_compat=True,
+            dither=0.0,
+        )
+        return torch.stack([compute(clip.unsqueeze(0)) for clip in waveform])
+
+
+def as_clips(raw_speech: Any) -> list[Any]:
+    """The clips of a batch, each (N,) or (channels, N); one clip of samples is a batch of one.
+
+    Raises:
+        ValueError: no clips, or an array of more than three dimensions.
+    """
+    if isinstance(raw_speech, (torch.Tensor, np.ndarray)):
+        if raw_speech.ndim not in (1, 2, 3):
+            raise ValueError(
+                "Expected audio of shape (samples,), (batch, samples) or (batch, channels, samples), got "
+                f"{tuple(raw_speech.shape)}."
+            )
+        return [raw_speech] if raw_speech.ndim == 1 else list(raw_speech)
+    if not isinstance(raw_speech, (list, tuple)):
+        raise ValueError(f"Expected audio as lists, numpy arrays or tensors, got {type(raw_speech).__name__}.")
+    if len(raw_speech) == 0:
+        raise ValueError("Got an empty list instead of audio.")
+    return [raw_speech] if isinstance(raw_speech[0], numbers.Real) else list(raw_speech)
+
+
+@functools.lru_cache(maxsize=8)
+def kaldi_fbank(
+    sampling_rate: int, num_mel_bins: int, frame_length_ms: float, frame_shift_ms: float, device: torch.device
+) -> KaldiFbank:
+    """One module per setting and device: an extractor itself holds only what belongs into its JSON."""
+    return KaldiFbank(sampling_rate, num_mel_bins, frame_length_ms, frame_shift_ms).to(device)
+
+
+def torchaudio_kaldi() -> Any:
+    """The module `torchaudio.compliance.kaldi`, imported only for the backend of that name."""
+    try:
+        from torchaudio.compliance import kaldi
+    except Exception as error:  # a build for another torch fails in its own ways, not only with ImportError
+        raise ImportError(
+            "backend='torchaudio' needs a torchaudio built for the installed torch; importing it failed with "
+            f"{type(error).__name__}: {error}. backend='torch' gives the same values without it."
+        ) from error
+    return kaldi

@@ -1,0 +1,144 @@
+"""Log-mel spectrograms as batched torch modules, float32 on any device.
+
+`KaldiFbank` is the filter bank of the Kaldi toolkit (Povey et al., 2011) with a Hann window, the front end of SSLAM,
+EAT, AST, SSAST and Audio-MAE. Every step up to the power spectrum keeps the order of the reference's float32
+operations: a quiet mel band beside a loud one is a difference of large numbers, whose logarithm moves by up to 4e-3 in
+another order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+# Frames that are worked on at once. On a CPU the temporaries of a tile (about 2 kB a frame each) stay in the cache of
+# one core; elsewhere a tile is large enough to fill the device and bounds the memory for long audio.
+CPU_TILE_FRAMES = 512
+DEVICE_TILE_FRAMES = 65536
+
+ENERGY_FLOOR = torch.finfo(torch.float32).eps  # the smallest energy whose logarithm is taken, Kaldi's float epsilon
+
+
+def hertz_to_mel(frequency: torch.Tensor) -> torch.Tensor:
+    """Kaldi's mel scale, 1127 ln(1 + f / 700), for frequencies in Hz."""
+    return 1127.0 * torch.log(1.0 + frequency / 700.0)
+
+
+def kaldi_mel_filters(
+    num_mel_bins: int, fft_length: int, sampling_rate: int, low_frequency: float, high_frequency: float
+) -> torch.Tensor:
+    """Triangular filters that are linear on the mel scale, without area normalisation.
+
+    Built in float32: triangles from float64 differ by 1.4e-5, and quiet bands by 2.5e-3 after the logarithm.
+
+    Returns:
+        (fft_length // 2 + 1, num_mel_bins) weights of the power spectrum; the Nyquist bin has weight zero.
+    """
+    edges = 1127.0 * math.log(1.0 + low_frequency / 700.0), 1127.0 * math.log(1.0 + high_frequency / 700.0)
+    step = (edges[1] - edges[0]) / (num_mel_bins + 1)
+    index = torch.arange(num_mel_bins)
+    left, centre, right = (edges[0] + (index + offset) * step for offset in (0.0, 1.0, 2.0))
+    mel = hertz_to_mel(sampling_rate / fft_length * torch.arange(fft_length // 2)).unsqueeze(1)
+    triangles = torch.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clamp(min=0.0)
+    return nn.functional.pad(triangles, (0, 0, 0, 1))
+
+
+class KaldiFbank(nn.Module):
+    """Waveform to natural-log mel energies, equal to `torchaudio.compliance.kaldi.fbank` (Hann, no dither, no energy).
+
+    Per frame: subtract the mean, pre-emphasis with the first sample repeated, symmetric Hann window, zero padding to a
+    power of two, power spectrum, mel filters, logarithm of at least 1.19e-7. Only whole frames are made. No gradient.
+
+    Args:
+        sampling_rate: in Hz.
+        num_mel_bins: number of filters F.
+        frame_length_ms, frame_shift_ms: length of and distance between frames in milliseconds.
+        low_frequency, high_frequency: outer edges of the filters in Hz; `None` is half the sampling rate.
+        preemphasis: p in x[n] - p x[n-1].
+    Raises:
+        ValueError: filter edges that are not in order within 0 and half the sampling rate.
+    """
+
+    def __init__(
+        self,
+        sampling_rate: int = 16000,
+        num_mel_bins: int = 128,
+        frame_length_ms: float = 25.0,
+        frame_shift_ms: float = 10.0,
+        low_frequency: float = 20.0,
+        high_frequency: float | None = None,
+        preemphasis: float = 0.97,
+    ):
+        super().__init__()
+        high_frequency = sampling_rate / 2 if high_frequency is None else high_frequency
+        if not 0 <= low_frequency < high_frequency <= sampling_rate / 2:
+            raise ValueError(
+                f"Mel filters from {low_frequency} to {high_frequency} Hz do not fit a sampling rate of "
+                f"{sampling_rate} Hz: expected 0 <= low_frequency < high_frequency <= {sampling_rate / 2}."
+            )
+        self.num_mel_bins = num_mel_bins
+        self.frame_length = int(sampling_rate * frame_length_ms / 1000)
+        self.frame_shift = int(sampling_rate * frame_shift_ms / 1000)
+        self.fft_length = 1 << (self.frame_length - 1).bit_length()
+        self.preemphasis = preemphasis
+        filters = kaldi_mel_filters(num_mel_bins, self.fft_length, sampling_rate, low_frequency, high_frequency)
+        self.register_buffer("window", torch.hann_window(self.frame_length, periodic=False), persistent=False)
+        self.register_buffer("mel_filters", filters, persistent=False)
+
+    def num_frames(self, num_samples: int) -> int:
+        """Number of whole frames in `num_samples` samples."""
+        return max(0, 1 + (num_samples - self.frame_length) // self.frame_shift)
+
+    def num_samples(self, num_frames: int) -> int:
+        """Number of samples that `num_frames` frames cover."""
+        return (num_frames - 1) * self.frame_shift + self.frame_length
+
+    @torch.no_grad()
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Log-mel energies of a batch.
+
+        Args:
+            waveform: (B, N) samples on the module's device; computed in float32 also under autocast.
+        Returns:
+            (B, num_frames(N), num_mel_bins) float32.
+        Raises:
+            ValueError: not two dimensions, or shorter than one frame.
+        """
+        if waveform.dim() != 2:
+            raise ValueError(f"Expected a waveform of shape (batch, samples), got {tuple(waveform.shape)}.")
+        if waveform.shape[1] < self.frame_length:
+            raise ValueError(
+                f"A waveform of {waveform.shape[1]} samples is shorter than one frame of {self.frame_length} samples."
+            )
+        # Rows of one clip overlap in memory: a view, nothing is copied.
+        frames = waveform.float().unfold(1, self.frame_length, self.frame_shift)
+        features = waveform.new_empty((*frames.shape[:2], self.num_mel_bins), dtype=torch.float32)
+        with torch.autocast(waveform.device.type, enabled=False):
+            for tile in self._tiles(frames):
+                features[tile] = self._log_mel(frames[tile])
+        return features
+
+    def _tiles(self, frames: torch.Tensor) -> Iterator[tuple[slice, slice]]:
+        """(clips, frames) slices that cover a (B, T, frame_length) view."""
+        size = CPU_TILE_FRAMES if frames.device.type == "cpu" else DEVICE_TILE_FRAMES
+        num_clips, num_frames = frames.shape[:2]
+        clips_per_tile = max(1, size // num_frames)
+        for clip in range(0, num_clips, clips_per_tile):
+            for frame in range(0, num_frames, size):
+                yield slice(clip, clip + clips_per_tile), slice(frame, frame + size)
+
+    def _log_mel(self, frames: torch.Tensor) -> torch.Tensor:
+        """(B, T, frame_length) frames to (B, T, num_mel_bins)."""
+        padded = frames.new_zeros((*frames.shape[:2], self.fft_length))
+        signal = padded[..., : self.frame_length]
+        torch.sub(frames, frames.mean(dim=-1, keepdim=True), out=signal)
+        previous = self.preemphasis * signal
+        signal[..., 1:].sub_(previous[..., :-1])
+        signal[..., 0].sub_(previous[..., 0])
+        signal.mul_(self.window)
+        spectrum = torch.view_as_real(torch.fft.rfft(padded)).square_()
+        energies = (spectrum[..., 0] + spectrum[..., 1]) @ self.mel_filters
+        return energies.clamp_(min=ENERGY_FLOOR).log_()

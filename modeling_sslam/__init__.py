@@ -1,15 +1,30 @@
 """Self-supervised audio encoders for transformers. Importing this package registers every family with the Auto classes."""
 
+from .configuration_eat import EatConfig
 from .configuration_sslam import SslamConfig
+from .feature_extraction_sslam import SslamFeatureExtractor
+from .modeling_eat import EatForAudioClassification, EatModel
 from .modeling_sslam import (
     SslamForAudioClassification,
     SslamForAudioFrameClassification,
     SslamForPreTraining,
     SslamModel,
 )
+from .registration import register_family
+
+register_family(
+    SslamConfig,
+    [SslamModel, SslamForPreTraining, SslamForAudioClassification, SslamForAudioFrameClassification],
+    SslamFeatureExtractor,
+)
+register_family(EatConfig, [EatModel, EatForAudioClassification], SslamFeatureExtractor)
 
 __all__ = [
+    "EatConfig",
+    "EatForAudioClassification",
+    "EatModel",
     "SslamConfig",
+    "SslamFeatureExtractor",
     "SslamForAudioClassification",
     "SslamForAudioFrameClassification",
     "SslamForPreTraining",

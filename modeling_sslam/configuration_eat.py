@@ -52,6 +52,11 @@ class EatConfig(SslamConfig):
     """
 
     model_type = "eat"
+    auto_classes = {
+        "AutoConfig": "configuration_eat.EatConfig",
+        "AutoModel": "modeling_eat.EatModel",
+        "AutoModelForAudioClassification": "modeling_eat.EatForAudioClassification",
+    }
 
     model_variant: str = "pretrain"
     classifier_norm_eps: float = 1e-5
@@ -76,7 +81,7 @@ class EatConfig(SslamConfig):
         for name, supported in fixed.items():
             value = kwargs.pop(name, supported)
             if value != supported:
-                raise ValueError(f"{name} is {value!r}: the encoder supports only {supported!r}, which every release has")
+                raise ValueError(f"{name} is {value!r}: the encoder supports only {supported!r}, as every release has")
         kwargs.pop("img_size", None)  # says which clip length was trained; any length works
 
     def _attach_audioset_labels(self, num_labels: int) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from .remote_code import RemoteCodeMixin
+
 POOLINGS = ("cls", "mean", "attentive", "linear_softmax")
 
 
 @strict
-class SslamConfig(PreTrainedConfig):
+class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
     r"""
     Configuration of SSLAM (Alex et al., ICLR 2025) and of EAT (Chen et al., IJCAI 2024), which is SSLAM's first stage.
     The defaults build the published base model; `SslamConfig.large()` builds EAT-large.
@@ -30,12 +32,19 @@ class SslamConfig(PreTrainedConfig):
             pretraining.
         decoder_layer_norm_eps: of the decoder's norms, which have no weights.
         mask_noise_std: standard deviation of the noise that stands for a masked token in the decoder.
-        pooling: what the classifier sees: "cls" (class token), "mean" or "attentive" (patch tokens), or
-            "linear_softmax" (decisions per patch token, pooled).
+        pooling: what the classifier sees: the class token ("cls"), or the patch tokens pooled by "mean", "attentive" or
+            "linear_softmax".
         classifier_norm_eps: of the norm before the classifier; 1e-6 in the fairseq releases, 1e-5 in the hub ones.
     """
 
     model_type = "sslam"
+    auto_classes = {
+        "AutoConfig": "configuration_sslam.SslamConfig",
+        "AutoModel": "modeling_sslam.SslamModel",
+        "AutoModelForPreTraining": "modeling_sslam.SslamForPreTraining",
+        "AutoModelForAudioClassification": "modeling_sslam.SslamForAudioClassification",
+        "AutoModelForAudioFrameClassification": "modeling_sslam.SslamForAudioFrameClassification",
+    }
 
     hidden_size: int = 768
     num_hidden_layers: int = 12

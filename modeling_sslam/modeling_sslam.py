@@ -1,14 +1,13 @@
 # Copyright 2026 The modeling_sslam authors. MIT licence.
 """SSLAM and EAT: a post-norm spectrogram transformer with a convolutional decoder for pretraining.
 
-SSLAM: Alex et al., "SSLAM: Enhancing Self-Supervised Models with Audio Mixtures for Polyphonic Soundscapes", ICLR 2025.
+SSLAM: Alex et al., "SSLAM: Enhancing Self-Supervised Models with Audio Mixtures for Polyphonic Soundscapes", ICLR
+2025.
 EAT: Chen et al., "EAT: Self-Supervised Pre-Training with Efficient Audio Transformer", IJCAI 2024.
 
 Tokens are time-major (index `time * frequency_patches + frequency`), the class token comes first, and nothing is
 normalised after the last block. Teacher, targets, losses and mixtures live in `training/`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class SslamEmbeddings(nn.Module):
         self.config = config
         self.patch_embeddings = PatchEmbedding(config.hidden_size, (config.patch_size, config.patch_size))
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
-        # Saved with the weights: the official table was made by numpy, and its float32 sines differ in the last digits.
+        # Saved with the weights: numpy made the official table, and its float32 sines differ in the last digits.
         num_positions = config.max_time_patches * config.num_frequency_patches
         self.register_buffer("position_embeddings", torch.zeros(1, num_positions, config.hidden_size))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -133,7 +132,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Plain attention that also returns its weights; the softmax is taken in float32. Shapes (B, heads, L, D/heads)."""
+    """Plain attention that also returns its weights; softmax in float32. Shapes (B, heads, L, D / heads)."""
     logits = query * scaling @ key.transpose(2, 3)
     if attention_mask is not None:
         logits = logits + attention_mask
@@ -272,6 +271,8 @@ class SslamPreTrainedModel(PreTrainedModel):
         "layer_targets": OutputRecorder(SslamMLP, index=0),
     }
     _input_embed_layer = "patch_embeddings"
+    # A model may be loaded from the checkpoint of another one: heads and decoder it does not have are left aside.
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^norm\.", r"^classifier\.", r"^pooler\."]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -326,8 +327,8 @@ class SslamModel(SslamPreTrainedModel):
             attention_mask: (B, T), 1 = real frame. A patch counts when all its frames are real.
             bool_masked_pos: (B * clones, L) bool, True = masked. Clip 0's clones come first. Masked patches do not
                 enter the blocks; every row must keep the same number.
-            bool_dropped_pos: (B, L) bool, True = the patch is removed after the norm before the blocks; the others keep
-                their positions. Every row must keep the same number.
+            bool_dropped_pos: (B, L) bool, True = the patch is removed after the norm before the blocks; the others
+                keep their positions. Every row must keep the same number.
 
         Returns:
             `SslamModelOutput`.
@@ -434,9 +435,7 @@ class SslamForPreTraining(SslamPreTrainedModel):
             attentions=encoded.attentions,
         )
 
-    def _noise(
-        self, shape: torch.Size, like: torch.Tensor, generator: torch.Generator | None
-    ) -> torch.Tensor:
+    def _noise(self, shape: torch.Size, like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """(B * clones, L, D) noise with the configured standard deviation, in the type and place of `like`."""
         noise = like.new_empty(*shape, like.shape[2])
         if self.config.mask_noise_std == 0.0:
@@ -486,12 +485,12 @@ class SslamForAudioClassification(SslamPreTrainedModel):
     def _classify(self, tokens: torch.Tensor, token_mask: torch.Tensor | None) -> torch.Tensor:
         """(B, 1 + L, D) -> (B, C)."""
         class_token, patches = tokens[:, 0], tokens[:, 1:]
-        if self.config.pooling == "linear_softmax":
-            return linear_softmax(self.classifier(self.norm(patches)), token_mask)
         if self.config.pooling == "cls":
             pooled = class_token
         elif self.config.pooling == "mean":
             pooled = masked_mean(patches, token_mask)
+        elif self.config.pooling == "linear_softmax":
+            pooled = linear_softmax(patches, token_mask)
         else:
             pooled = self.pooler(patches, token_mask)
         return self.classifier(self.norm(pooled))

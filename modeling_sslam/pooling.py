@@ -30,21 +30,21 @@ class AttentivePooling(nn.Module):
         return (weights[:, None] @ tokens).squeeze(1)
 
 
-def linear_softmax(logits: torch.Tensor, token_mask: torch.Tensor | None) -> torch.Tensor:
-    """Linear-softmax pooling of token decisions (Wang et al., 2019), in the log domain and in float32.
+def linear_softmax(tokens: torch.Tensor, token_mask: torch.Tensor | None) -> torch.Tensor:
+    """Linear-softmax pooling (Wang et al., 2019) of every channel, in the log domain and in float32.
 
-    With p the class probabilities of the tokens, the clip's is `sum(p**2) / sum(p)`; its logit is returned.
+    With p = sigmoid(x) of the tokens, the pooled value is the logit of `sum(p**2) / sum(p)`.
 
     Args:
-        logits: (B, L, C) one logit per token and class.
+        tokens: (B, L, D).
         token_mask: (B, L) bool or None.
     Returns:
-        (B, C) float32 logits.
+        (B, D) in the dtype of the tokens.
     """
-    log_p = nn.functional.logsigmoid(logits.float())
+    log_p = nn.functional.logsigmoid(tokens.float())
     if token_mask is not None:
         log_p = log_p.masked_fill(~token_mask[..., None], float("-inf"))
     pooled = (2 * log_p).logsumexp(dim=1) - log_p.logsumexp(dim=1)
     # A probability that rounds to one has an infinite logit: stay one float32 step below.
     pooled = pooled.clamp(max=-torch.finfo(torch.float32).eps)
-    return pooled - torch.log(-torch.expm1(pooled))
+    return (pooled - torch.log(-torch.expm1(pooled))).to(tokens.dtype)

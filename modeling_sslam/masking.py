@@ -11,7 +11,7 @@ def num_kept_tokens(num_tokens: int, mask_prob: float) -> int:
 
 
 def num_blocks(num_tokens: int, mask_prob: float, mask_prob_adjust: float, block_area: int) -> int:
-    """Blocks of `block_area` tokens drawn for a row: enough for the visible share plus `mask_prob_adjust`, truncated."""
+    """Blocks drawn for a row: enough for the visible share plus `mask_prob_adjust` if none overlapped, truncated."""
     return int(num_tokens * (1.0 - mask_prob + mask_prob_adjust) / block_area)
 
 
@@ -27,8 +27,8 @@ def inverse_block_mask(
     """Inverse block masks (data2vec 2.0, Baevski et al., 2022): what stays visible are square blocks.
 
     Block centres are drawn with replacement; their union, cut off at the border, is visible. Each row is then brought
-    to the same number of visible cells by hiding or showing single cells drawn uniformly, which one `topk` does for all
-    rows: visible cells rank above hidden ones, in random order among themselves.
+    to the same number of visible cells by hiding or showing single cells drawn uniformly, which one `topk` does for
+    all rows: visible cells rank above hidden ones, in random order among themselves.
 
     Args:
         num_rows: masks to draw (clips times clones).
@@ -48,8 +48,8 @@ def inverse_block_mask(
     num_visible = num_kept_tokens(num_tokens, mask_prob)
     if not 0 < num_visible < num_tokens:
         raise ValueError(
-            f"mask_prob {mask_prob} on a {num_time} x {num_frequency} grid leaves {num_visible} of {num_tokens} tokens "
-            "visible: choose a mask_prob (or a clip length) that leaves at least one visible and one masked token"
+            f"mask_prob {mask_prob} on a {num_time} x {num_frequency} grid leaves {num_visible} of {num_tokens} "
+            "tokens visible: choose a mask_prob or a clip length that leaves some visible and some masked"
         )
     block_time, block_frequency = block_shape or (block_size, block_size)
     device = generator.device

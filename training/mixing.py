@@ -25,9 +25,7 @@ def window_starts(num_frames: int, window: int, step: int, first: int | None = N
     return range(first + window, num_frames - step - window + 1, step)
 
 
-def draw_windows(
-    num_pairs: int, num_frames: int, window: int, step: int, generator: torch.Generator
-) -> torch.Tensor:
+def draw_windows(num_pairs: int, num_frames: int, window: int, step: int, generator: torch.Generator) -> torch.Tensor:
     """Draws the starts of two unmixed windows per pair: (num_pairs, 2) int64 frames, on the CPU.
 
     Args:

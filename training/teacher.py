@@ -1,4 +1,4 @@
-"""The teacher of self-distillation: an exponential moving average of the student (data2vec 2.0, Baevski et al., 2022)."""
+"""The teacher of self-distillation: a moving average of the student (data2vec 2.0, Baevski et al., 2022)."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class EmaTeacher:
     def update(self, student: nn.Module, step: int) -> None:
         """Moves the teacher towards `student` after `step` completed optimiser updates.
 
-        A counter that does not grow changes nothing (gradient accumulation). Nor does a jump from 0 past 1: that is how
-        the official trainer treats the first call after a resume.
+        A counter that does not grow changes nothing (gradient accumulation). Nor does a jump from 0 past 1: that is
+        how the official trainer treats the first call after a resume.
         """
         grows = step > self.last_step
         jumps = self.last_step == 0 and step > 1

@@ -18,7 +18,7 @@ from modeling_sslam.positions import time_frequency_table
 from training.objectives.sslam import average_layers, squared_error
 
 from .registry import Check, Tensors, case, close, exact
-from .weights import load_by_rule, load_official, sslam_config, student_and_teacher
+from .weights import load_by_rule, load_official, real_clip, sslam_config, student_and_teacher
 
 
 def sub_state(weights: Tensors, prefix: str) -> Tensors:
@@ -134,8 +134,7 @@ def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Chec
 
 def full_size_encoder(path: pathlib.Path, model: SslamModel, tensors: Tensors) -> Iterator[Check]:
     """Full-size model on the real clip of the neighbouring spectrogram case."""
-    clip = load_file(path.parent / "fbank_inference_wav" / "io.safetensors")["fbank"]
-    output = model(clip, output_layer_targets=True)
+    output = model(real_clip(path, "fbank_inference_wav"), output_layer_targets=True)
     tokens = output.last_hidden_state
     yield close("x", tokens[:, tensors["token_index"]], tensors["x"], atol=1e-4)
     yield close("token mean", tokens[:, 1:].mean(1), tensors["x_token_mean"], atol=1e-4)

@@ -12,7 +12,6 @@ from torch import nn
 
 from modeling_sslam import SslamConfig
 from modeling_sslam.checkpoint_keys import DECODER_NAMES, ENCODER_NAMES, HEAD_NAMES, official_to_ours, split_teacher
-from modeling_sslam.positions import time_frequency_table
 
 BASE = {"embed_dim": 768, "depth": 12, "num_heads": 12}
 
@@ -84,6 +83,17 @@ def student_and_teacher(path: pathlib.Path) -> tuple[dict, dict | None] | None:
     return split_teacher(load_file(file)) if file.exists() else None
 
 
-def computed_table(config: SslamConfig) -> torch.Tensor:
-    """(positions, D) sine/cosine table of a configuration."""
-    return time_frequency_table(config.max_time_patches, config.num_frequency_patches, config.hidden_size)
+def real_clip(path: pathlib.Path, name: str) -> torch.Tensor:
+    """(1, T, F) recorded spectrogram of the case `name` beside `path`."""
+    return load_file(path.parent / name / "io.safetensors")["fbank"]
+
+
+def seeded_source(path: pathlib.Path) -> torch.Tensor | None:
+    """(B, 1, T, F) source by the rule in the case's README, None where it gives no rule."""
+    rule = re.search(r"torch\.randn\(([\d,]+), generator seeded (\d+)\)\*([\d.]+)", (path / "README.md").read_text())
+    if rule is None:
+        return None
+    shape = [int(size) for size in rule[1].split(",")]
+    source = torch.randn(shape, generator=torch.Generator().manual_seed(int(rule[2]))) * float(rule[3])
+    offsets = torch.tensor([-0.3, 0.2, 0.0, 0.4])
+    return source + offsets.repeat(-(-shape[0] // len(offsets)))[: shape[0], None, None, None]

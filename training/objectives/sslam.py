@@ -238,9 +238,7 @@ class SslamStage1Objective:
     ) -> SslamTerms:
         """Runs the student on masked clips and scores it against the teacher's targets."""
         device = input_values.device
-        output = model(
-            input_values=input_values, bool_masked_pos=mask, generator=noise_generator(generator, device)
-        )
+        output = model(input_values=input_values, bool_masked_pos=mask, generator=noise_generator(generator, device))
         masked = split_indices(mask)[1].to(device, non_blocking=True)
         clones = mask.shape[0] // input_values.shape[0]
         with torch.autocast(device.type, enabled=False):
@@ -330,9 +328,7 @@ class SslamStage2Objective(SslamStage1Objective):
         return self.targets(clips, bool_dropped_pos=unmixed_tokens.roll(-1, dims=0))[0]
 
     @torch.no_grad()
-    def retention_target(
-        self, clips: torch.Tensor, own_target: torch.Tensor, unmixed: torch.Tensor
-    ) -> torch.Tensor:
+    def retention_target(self, clips: torch.Tensor, own_target: torch.Tensor, unmixed: torch.Tensor) -> torch.Tensor:
         """(B, L, D): in the windows the clip's own target, elsewhere its mean with the foreign clip's."""
         unmixed_tokens = self.unmixed_tokens(unmixed, len(clips))
         foreign = self.foreign_target(clips, unmixed_tokens).roll(1, dims=0)

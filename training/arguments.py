@@ -58,6 +58,7 @@ class DataArguments:
             (a buffer of 1000 is about 300 MB), those of folders and CSV files only the path. 0 keeps the order.
         sampling_rate: in Hz, to which clips are resampled.
         normalization: preset of the spectrogram's mean and standard deviation, see `NORMALIZATION_PRESETS`.
+        mean, std: these statistics, instead of the preset's.
         target_length: frames of 10 ms; shorter clips are padded, of longer ones the first frames are taken.
         batch_size: clips a process and forward pass.
         num_workers: processes that decode. The order of the clips does not depend on it.
@@ -74,6 +75,8 @@ class DataArguments:
     shuffle_buffer: int = 1000
     sampling_rate: int = 16000
     normalization: str = "audioset"
+    mean: float | None = None
+    std: float | None = None
     target_length: int = 1024
     batch_size: int = 12
     num_workers: int = 4
@@ -174,9 +177,18 @@ _RecipeLoader.add_implicit_resolver(
 )
 
 
-def load_arguments(recipe: str | pathlib.Path, overrides: list[str] | tuple[str, ...] = ()) -> PretrainArguments:
+Arguments = typing.TypeVar("Arguments")
+
+
+def load_arguments(
+    recipe: str | pathlib.Path,
+    overrides: list[str] | tuple[str, ...] = (),
+    arguments_class: type[Arguments] = PretrainArguments,
+) -> Arguments:
     """Reads a recipe and applies `section.field=value` overrides, whose values are YAML.
 
+    Args:
+        arguments_class: dataclass with one dataclass a section.
     Raises:
         ValueError: unknown section or field, value of the wrong type, or an override of another form.
         FileNotFoundError: there is no such recipe.
@@ -186,17 +198,19 @@ def load_arguments(recipe: str | pathlib.Path, overrides: list[str] | tuple[str,
         raise ValueError(f"{recipe} holds a {type(sections).__name__}: it must be a mapping of sections")
     for override in overrides:
         _apply_override(sections, override)
-    return build_arguments(sections)
+    return build_arguments(sections, arguments_class)
 
 
-def build_arguments(sections: dict[str, dict | None]) -> PretrainArguments:
+def build_arguments(
+    sections: dict[str, dict | None], arguments_class: type[Arguments] = PretrainArguments
+) -> Arguments:
     """The arguments from one mapping a section, as `dump_arguments` makes them. Raises ValueError as above."""
-    known = typing.get_type_hints(PretrainArguments)
+    known = typing.get_type_hints(arguments_class)
     _refuse_unknown("section", sections, known)
-    return PretrainArguments(**{name: _build_section(name, known[name], sections[name] or {}) for name in sections})
+    return arguments_class(**{name: _build_section(name, known[name], sections[name] or {}) for name in sections})
 
 
-def dump_arguments(arguments: PretrainArguments) -> dict[str, dict]:
+def dump_arguments(arguments: Arguments) -> dict[str, dict]:
     """The complete settings as one mapping a section, defaults included; `build_arguments` reads them back."""
     sections = dataclasses.asdict(arguments)
     for section in sections.values():
@@ -204,7 +218,7 @@ def dump_arguments(arguments: PretrainArguments) -> dict[str, dict]:
     return sections
 
 
-def write_arguments(arguments: PretrainArguments, path: pathlib.Path) -> None:
+def write_arguments(arguments: Arguments, path: pathlib.Path) -> None:
     """Writes the complete settings as a recipe that repeats the run."""
     path.write_text(yaml.safe_dump(dump_arguments(arguments), sort_keys=False))
 

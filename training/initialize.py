@@ -1,0 +1,83 @@
+"""The model at the start of a run: newly drawn, or from a checkpoint of ours or of the official releases."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pathlib
+
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForPreTraining, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+import modeling_sslam  # noqa: F401  (registers the families)
+from modeling_sslam.convert_checkpoints import load_official
+
+from .arguments import ModelArguments
+from .checkpoint import TEACHER_FILE
+
+logger = logging.getLogger(__name__)
+
+TeacherWeights = dict[str, Tensor] | None
+
+
+def build_model(
+    arguments: ModelArguments, resume_from: pathlib.Path | None = None
+) -> tuple[PreTrainedModel, TeacherWeights]:
+    """The model to train, on the CPU, and weights for its teacher, None where that starts as the student's copy.
+
+    Args:
+        arguments: section `model` of the recipe. Its options replace those of the checkpoint in `init_from`.
+        resume_from: checkpoint that will be loaded into the model; only its sizes are taken here.
+    Raises:
+        ValueError: unknown family or field, or weights that do not fit.
+    """
+    if resume_from is not None:
+        return AutoModelForPreTraining.from_config(AutoConfig.from_pretrained(resume_from)), None
+    if arguments.model_type not in CONFIG_MAPPING:
+        raise ValueError(f"model.model_type is {arguments.model_type!r}, which no registered family has")
+    config_class = CONFIG_MAPPING[arguments.model_type]
+    known = list(config_class.__annotations__)
+    if unknown := sorted(set(arguments.options) - set(known)):
+        raise ValueError(f"unknown field of section model: {', '.join(unknown)}; known: {', '.join(known)}")
+    if arguments.init_from is None:
+        return AutoModelForPreTraining.from_config(config_class(**arguments.options)), None
+    source = pathlib.Path(arguments.init_from)
+    if not source.exists():
+        raise ValueError(f"model.init_from is {arguments.init_from!r}: there is no such file or folder")
+    load = _load_ours if _is_ours(source, arguments.model_type) else _load_official
+    model, teacher_weights = load(source, arguments.options)
+    logger.info("weights from %s, teacher %s", source, "too" if teacher_weights else "starts as a copy of the student")
+    return model, teacher_weights
+
+
+def _is_ours(source: pathlib.Path, model_type: str) -> bool:
+    config = source / "config.json"
+    return config.exists() and json.loads(config.read_text()).get("model_type") == model_type
+
+
+def _load_ours(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, TeacherWeights]:
+    """From a checkpoint folder of a pretraining run, or a `save_pretrained` folder, which has no teacher."""
+    config = AutoConfig.from_pretrained(source, **options)
+    model = AutoModelForPreTraining.from_pretrained(source, config=config, dtype="float32")
+    teacher = source / TEACHER_FILE
+    return model, load_file(teacher) if teacher.exists() else None
+
+
+def _load_official(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, TeacherWeights]:
+    """From an official file or folder. Those of the hub come without decoder, which is then newly drawn."""
+    config, student_weights, teacher_weights = load_official(source)
+    config = _updated(config, options)
+    model = AutoModelForPreTraining.from_config(config)
+    missing, unexpected = model.load_state_dict(student_weights, strict=False)
+    lost = [name for name in missing if not name.startswith("decoder.")] + unexpected
+    if lost:
+        raise ValueError(f"{source} does not fit a model for pretraining: {', '.join(lost)}")
+    if missing:
+        logger.warning("%s has no decoder: it is newly drawn", source)
+    return model, teacher_weights
+
+
+def _updated(config: PreTrainedConfig, options: dict) -> PreTrainedConfig:
+    return type(config)(**(config.to_dict() | options))

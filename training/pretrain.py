@@ -1,0 +1,182 @@
+"""Self-supervised pretraining on one or many processes.
+
+    accelerate launch training/pretrain.py --config training/recipes/sslam_stage1_base.yaml data.path=... [run.seed=2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import math
+import pathlib
+import sys
+
+if not __package__:  # started as a file: Python then looks for modules beside it instead of in the repository
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, GradScalerKwargs
+
+from modeling_sslam import SslamFeatureExtractor
+from training.arguments import DataArguments, PretrainArguments, load_arguments
+from training.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
+from training.data import ClipFeatures, ClipStream, RowBatches, load_rows
+from training.initialize import build_model
+from training.monitor import Reporter
+from training.objectives import build_objective
+from training.optim import build_optimizer, parameter_groups, set_step
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(arguments: PretrainArguments) -> pathlib.Path:
+    """Trains to the end of the schedule (or `run.stop_after`). Returns the folder of the last checkpoint.
+
+    Raises:
+        ValueError: settings or data that cannot be used, see the message.
+        CollapseError: the run is lost.
+    """
+    run, optim = arguments.run, arguments.optim
+    accelerator = build_accelerator(arguments)
+    resume_from = find_resume(arguments)
+
+    torch.manual_seed(run.seed)  # the same in all processes, for the initial weights
+    model, teacher_weights = build_model(arguments.model, resume_from)
+    if run.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    model.to(accelerator.device).train()
+    objective = build_objective(arguments.objective.name, arguments.objective.options, model).to(accelerator.device)
+    if teacher_weights is not None:
+        objective.teacher.model.load_state_dict(teacher_weights)
+    groups = parameter_groups(
+        model, optim.learning_rate, optim.weight_decay, optim.floor, exclude_bias_and_norm=optim.exclude_bias_and_norm
+    )
+    optimizer = build_optimizer(groups, (optim.beta1, optim.beta2), optim.epsilon)
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    torch.manual_seed(run.seed + accelerator.process_index)  # only dropout and drop path draw from it
+
+    feature_extractor = build_feature_extractor(arguments.data, model.config.num_mel_bins)
+    state = TrainingState(model, objective, optimizer, feature_extractor)
+    if resume_from is not None:
+        load_checkpoint(resume_from, state, arguments, accelerator)
+        logger.info("going on from %s", resume_from)
+    return train(wrapped, state, build_stream(arguments, state, accelerator), arguments, accelerator)
+
+
+def train(
+    wrapped: torch.nn.Module,
+    state: TrainingState,
+    stream: ClipStream,
+    arguments: PretrainArguments,
+    accelerator: Accelerator,
+) -> pathlib.Path:
+    """The loop. Returns the folder of the last checkpoint.
+
+    Args:
+        wrapped: `state.model` as prepared by Accelerate.
+        state: updated as the run goes on.
+        stream: this process's clips.
+    """
+    run, optim = arguments.run, arguments.optim
+    model, objective, optimizer = state.model, state.objective, state.optimizer
+    reporter = Reporter(arguments, accelerator, state.step)
+    stop = min(optim.total_steps, run.stop_after or optim.total_steps)
+    batches = iter(stream)
+    folder = None
+    while state.step < stop:
+        set_step(optimizer, state.step, optim.warmup_steps, optim.total_steps)
+        generator = step_generator(run.seed, state.step, accelerator.process_index)
+        logs = []
+        for _ in range(optim.accumulation_steps):
+            batch = next(batches)
+            clips = {"input_values": batch.input_values.to(accelerator.device, non_blocking=True)}
+            with accelerator.accumulate(wrapped):
+                with accelerator.autocast():  # the teacher is not wrapped: it needs this to run in mixed precision
+                    loss, batch_logs = objective(wrapped, clips, generator)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    limit = optim.clip_norm or math.inf
+                    batch_logs["gradient_norm"] = accelerator.clip_grad_norm_(model.parameters(), limit)
+                optimizer.step()
+                optimizer.zero_grad()
+            logs.append(batch_logs)
+        state.position = batch.position
+        if accelerator.optimizer_step_was_skipped:  # fp16 overflow: the scale was lowered, and this was no update
+            continue
+        state.step += 1
+        objective.after_step(model, state.step)
+        reporter.progress.update()
+
+        saves = state.step % run.checkpoint_every == 0 or state.step == stop
+        if saves or state.step % run.log_every == 0:  # so that every checkpoint is of a run found healthy
+            logs[-1]["teacher_student_distance"] = objective.teacher.distance(model.base_model)
+            reporter.report(state.step, logs, optimizer.param_groups[0]["lr"], stream.num_skipped)
+        if saves:
+            folder = save_checkpoint(state, arguments, accelerator)
+    reporter.close()
+    return folder
+
+
+def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
+    """The only source of random masks, mixtures and noise in the update after `step` completed ones.
+
+    Made anew for every update, so that nothing has to be carried over when a run is resumed.
+    """
+    digest = hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def build_accelerator(arguments: PretrainArguments) -> Accelerator:
+    return Accelerator(
+        mixed_precision=arguments.run.mixed_precision,
+        gradient_accumulation_steps=arguments.optim.accumulation_steps,
+        log_with="tensorboard",
+        project_dir=arguments.run.output_dir,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False),  # the position table is the same everywhere
+            GradScalerKwargs(init_scale=128.0),  # of the official recipes; fp16 only
+        ],
+    )
+
+
+def build_feature_extractor(data: DataArguments, num_mel_bins: int) -> SslamFeatureExtractor:
+    """What turns waveforms into the model's input, in training as later in use."""
+    statistics = {name: value for name, value in (("mean", data.mean), ("std", data.std)) if value is not None}
+    return SslamFeatureExtractor.from_preset(
+        data.normalization,
+        sampling_rate=data.sampling_rate,
+        target_length=data.target_length,
+        num_mel_bins=num_mel_bins,
+        **statistics,
+    )
+
+
+def build_stream(arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator) -> ClipStream:
+    """This process's clips, from where `state` stands."""
+    data = arguments.data
+    row_batches = RowBatches(
+        load_rows(data),
+        data.batch_size,
+        data.shuffle_buffer,
+        arguments.run.seed,
+        state.position,
+        accelerator.process_index,
+        accelerator.num_processes,
+    )
+    features = ClipFeatures(state.feature_extractor, data.audio_column)
+    return ClipStream(row_batches, features, data.num_workers, pin_memory=accelerator.device.type == "cuda")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="recipe, a YAML file")
+    parser.add_argument("overrides", nargs="*", help="section.field=value, replaces a field of the recipe")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    folder = pretrain(load_arguments(options.config, options.overrides))
+    logger.info("last checkpoint: %s", folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import datasets
 import torch
@@ -69,25 +69,32 @@ class ClipBatch:
         return dataclasses.replace(self, input_values=self.input_values.pin_memory())
 
 
-def load_rows(arguments: DataArguments) -> datasets.IterableDataset:
-    """Streams rows with the encoded audio (`{"bytes", "path"}`) in `arguments.audio_column`.
+def load_rows(
+    arguments: DataArguments, columns: Sequence[str] = (), streaming: bool = True
+) -> datasets.IterableDataset | datasets.Dataset:
+    """Rows with the encoded audio (`{"bytes", "path"}`) in `arguments.audio_column`.
 
+    Args:
+        columns: further columns to keep.
+        streaming: read row after row; otherwise the rows can be indexed.
     Raises:
         ValueError: unknown format, no files, or a column that is not there.
     """
-    wanted = [arguments.audio_column, *arguments.filters]
+    wanted = list(dict.fromkeys([arguments.audio_column, *arguments.filters, *columns]))
     if arguments.format == "hub":
-        rows = datasets.load_dataset(arguments.path, arguments.name, split=arguments.split, streaming=True)
+        rows = datasets.load_dataset(arguments.path, arguments.name, split=arguments.split, streaming=streaming)
     elif arguments.format in ("parquet", "webdataset"):
-        rows = datasets.load_dataset(arguments.format, data_files=arguments.path, split="train", streaming=True)
+        rows = datasets.load_dataset(arguments.format, data_files=arguments.path, split="train", streaming=streaming)
     elif arguments.format == "folder":
-        rows = _rows_of_files([{arguments.audio_column: path} for path in _audio_files(arguments.path)], arguments)
+        rows = _rows_of_files(_folder_rows(arguments), arguments)
     elif arguments.format == "csv":
         rows = _rows_of_files(_csv_rows(arguments), arguments)
     else:
         raise ValueError(f"data.format is {arguments.format!r}: choose hub, parquet, webdataset, folder or csv")
     if missing := sorted(set(wanted) - set(rows.column_names or wanted)):
         raise ValueError(f"{arguments.path} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    if streaming and isinstance(rows, datasets.Dataset):
+        rows = rows.to_iterable_dataset()
     rows = rows.select_columns(wanted).cast_column(arguments.audio_column, ENCODED_AUDIO)
     if arguments.filters:
         kept = {column: {str(value) for value in values} for column, values in arguments.filters.items()}
@@ -95,11 +102,13 @@ def load_rows(arguments: DataArguments) -> datasets.IterableDataset:
     return rows
 
 
-def _audio_files(folder: str) -> list[str]:
-    files = sorted(path for path in pathlib.Path(folder).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+def _folder_rows(arguments: DataArguments) -> list[dict]:
+    """One row a file, in name order; the column `folder` names the folder it lies in, which may be its label."""
+    folder = pathlib.Path(arguments.path)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
-        raise ValueError(f"no audio file ({', '.join(AUDIO_SUFFIXES)}) in the folder {folder!r}")
-    return [str(path) for path in files]
+        raise ValueError(f"no audio file ({', '.join(AUDIO_SUFFIXES)}) in the folder {arguments.path!r}")
+    return [{arguments.audio_column: str(path), "folder": path.parent.name} for path in files]
 
 
 def _csv_rows(arguments: DataArguments) -> list[dict]:
@@ -115,10 +124,10 @@ def _csv_rows(arguments: DataArguments) -> list[dict]:
     return [line | {arguments.audio_column: str(root / line[arguments.file_column])} for line in lines]
 
 
-def _rows_of_files(rows: list[dict], arguments: DataArguments) -> datasets.IterableDataset:
+def _rows_of_files(rows: list[dict], arguments: DataArguments) -> datasets.Dataset:
     column = arguments.audio_column
     rows = [row | {column: {"path": row[column], "bytes": None}} for row in rows]
-    return datasets.Dataset.from_list(rows).to_iterable_dataset()
+    return datasets.Dataset.from_list(rows)
 
 
 class RowBatches:

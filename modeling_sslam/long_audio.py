@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 
 MERGES = ("mean", "max")
@@ -30,18 +28,22 @@ def window_starts(num_samples: int, window: int, hop: int) -> list[int]:
     return starts if starts[-1] == last else [*starts, last]
 
 
-def split_windows(waveform: torch.Tensor, window: int, hop: int) -> Iterator[torch.Tensor]:
-    """Views (..., window) of a waveform (..., N), one by one, so that only one window's features need memory."""
-    for start in window_starts(waveform.shape[-1], window, hop):
-        yield waveform[..., start : start + window]
+def split_windows(waveform: torch.Tensor, window: int, hop: int) -> list[torch.Tensor]:
+    """The windows (..., window) of a waveform (..., N), see `window_starts`; views, so they need no memory."""
+    return [waveform[..., start : start + window] for start in window_starts(waveform.shape[-1], window, hop)]
+
+
+def check_merge(merge: str) -> None:
+    """Raises ValueError for a merge that `merge_windows` does not know."""
+    if merge not in MERGES:
+        raise ValueError(f"Unknown merge {merge!r}: expected one of {', '.join(MERGES)}.")
 
 
 def merge_windows(values: torch.Tensor, merge: str) -> torch.Tensor:
-    """Merges scores (W, ...) of W windows of one recording into (...), by their "mean" or their "max".
+    """Merges scores (W, ...) of the W windows of a recording into (...), by their "mean" or their "max".
 
     Raises:
         ValueError: an unknown merge.
     """
-    if merge not in MERGES:
-        raise ValueError(f"Unknown merge {merge!r}: expected one of {', '.join(MERGES)}.")
+    check_merge(merge)
     return values.mean(dim=0) if merge == "mean" else values.amax(dim=0)

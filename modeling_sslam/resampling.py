@@ -61,10 +61,12 @@ def resample(waveform: torch.Tensor, orig_rate: int, new_rate: int) -> torch.Ten
     orig_period, new_period = int(orig_rate) // divisor, int(new_rate) // divisor
     filters, reach = resampling_filters(orig_period, new_period, waveform.device)
 
+    # cuDNN by default rounds the factors of float32 convolutions to TF32, 10 bits: too coarse for quiet bands.
+    dtype = torch.float64 if waveform.is_cuda else torch.float32
     num_samples = waveform.shape[-1]
-    rows = nn.functional.pad(waveform.float().reshape(-1, 1, num_samples), (reach, reach + orig_period))
+    rows = nn.functional.pad(waveform.to(dtype).reshape(-1, 1, num_samples), (reach, reach + orig_period))
     with torch.autocast(waveform.device.type, enabled=False):
-        periods = nn.functional.conv1d(rows, filters, stride=orig_period)  # (rows, sample in period, period)
+        periods = nn.functional.conv1d(rows, filters.to(dtype), stride=orig_period)  # (rows, place in period, period)
     num_resampled = -(-num_samples * new_period // orig_period)
-    resampled = periods.transpose(1, 2).flatten(1)[:, :num_resampled]
+    resampled = periods.float().transpose(1, 2).flatten(1)[:, :num_resampled]
     return resampled.reshape(*waveform.shape[:-1], num_resampled)

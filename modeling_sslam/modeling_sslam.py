@@ -69,6 +69,18 @@ class SslamForPreTrainingOutput(ModelOutput):
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
+def position_embeddings(config: SslamConfig) -> torch.Tensor:
+    """(1, max_time_patches * frequency patches, D) fixed table."""
+    return time_frequency_table(config.max_time_patches, config.num_frequency_patches, config.hidden_size)[None]
+
+
+def init_as_torch(layer: nn.Linear | nn.Conv2d) -> None:
+    """PyTorch's own initialisation of a linear or convolutional layer: uniform within one over the root of the fan-in."""
+    bound = layer.weight[0].numel() ** -0.5
+    init.uniform_(layer.weight, -bound, bound)
+    init.uniform_(layer.bias, -bound, bound)
+
+
 class SslamEmbeddings(nn.Module):
     """Patches with their fixed positions, the class token (which has no position), and the norm before the blocks."""
 
@@ -78,8 +90,7 @@ class SslamEmbeddings(nn.Module):
         self.patch_embeddings = PatchEmbedding(config.hidden_size, (config.patch_size, config.patch_size))
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
         # Saved with the weights: numpy made the official table, and its float32 sines differ in the last digits.
-        num_positions = config.max_time_patches * config.num_frequency_patches
-        self.register_buffer("position_embeddings", torch.zeros(1, num_positions, config.hidden_size))
+        self.register_buffer("position_embeddings", position_embeddings(config))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def patches(self, input_values: torch.Tensor) -> torch.Tensor:
@@ -276,25 +287,21 @@ class SslamPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialisation of the official code: 0.02 normal in the blocks, PyTorch defaults in the decoder."""
+        """Initialisation of the official code: 0.02 normal in the blocks, PyTorch defaults in the convolutions.
+
+        Only modules that own parameters are passed here: transformers takes the others of an out-of-tree model for
+        initialised.
+        """
         if isinstance(module, SslamEmbeddings):
             projection = module.patch_embeddings.projection
-            fan_in = projection.weight[0].numel()
             # Xavier over the (D, patch area) matrix; the convolution's own fan-out would count the kernel twice.
-            bound = (6.0 / (fan_in + projection.out_channels)) ** 0.5
+            bound = (6.0 / (projection.weight[0].numel() + projection.out_channels)) ** 0.5
             init.uniform_(projection.weight, -bound, bound)
-            init.uniform_(projection.bias, -(fan_in**-0.5), fan_in**-0.5)
             init.normal_(module.class_token, std=self.config.class_token_std)
-            table = time_frequency_table(
-                self.config.max_time_patches, self.config.num_frequency_patches, self.config.hidden_size
-            )
-            init.copy_(module.position_embeddings, table[None])
-        elif isinstance(module, SslamDecoder):
-            for layer in [*[layer.conv for layer in module.layers], module.projection]:
-                bound = layer.weight[0].numel() ** -0.5
-                init.uniform_(layer.weight, -bound, bound)
-                init.uniform_(layer.bias, -bound, bound)
-        elif not isinstance(module, nn.Conv2d):
+            init.copy_(module.position_embeddings, position_embeddings(self.config))
+        elif isinstance(module, nn.Conv2d):
+            init_as_torch(module)
+        else:
             super()._init_weights(module)
 
 
@@ -398,6 +405,13 @@ class SslamForPreTraining(SslamPreTrainedModel):
         self.sslam = SslamModel(config)
         self.decoder = SslamDecoder(config)
         self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if module is self.decoder.projection:
+            init_as_torch(module)
+        else:
+            super()._init_weights(module)
 
     @can_return_tuple
     def forward(

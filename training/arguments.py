@@ -181,19 +181,20 @@ Arguments = typing.TypeVar("Arguments")
 
 
 def load_arguments(
-    recipe: str | pathlib.Path,
+    recipe: str | pathlib.Path | None,
     overrides: list[str] | tuple[str, ...] = (),
     arguments_class: type[Arguments] = PretrainArguments,
 ) -> Arguments:
     """Reads a recipe and applies `section.field=value` overrides, whose values are YAML.
 
     Args:
+        recipe: YAML file, or None for the defaults.
         arguments_class: dataclass with one dataclass a section.
     Raises:
         ValueError: unknown section or field, value of the wrong type, or an override of another form.
         FileNotFoundError: there is no such recipe.
     """
-    sections = yaml.load(pathlib.Path(recipe).read_text(), _RecipeLoader) or {}
+    sections = {} if recipe is None else yaml.load(pathlib.Path(recipe).read_text(), _RecipeLoader) or {}
     if not isinstance(sections, dict):
         raise ValueError(f"{recipe} holds a {type(sections).__name__}: it must be a mapping of sections")
     for override in overrides:

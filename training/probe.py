@@ -1,0 +1,275 @@
+"""Probes of a frozen encoder: how much of the labels a small classifier finds in its features.
+
+    python -m training.probe --model outputs/model --data clips.csv data.label_column=category \
+        data.filters='{fold: [1, 2, 3]}' evaluation.filters='{fold: [4]}'
+
+Features are computed once, and every probe is trained on the same ones. The baseline is the same model with random
+weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import json
+import logging
+
+import numpy
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
+
+import modeling_sslam  # noqa: F401  (registers the families)
+from modeling_sslam.pooling import AttentivePooling
+
+from .arguments import load_arguments
+from .labelled_data import (
+    EvaluationArguments,
+    LabelledClips,
+    LabelledDataArguments,
+    label_indices,
+    label_names,
+    load_labelled_rows,
+)
+from .losses import bce_per_clip, cross_entropy
+from .metrics import classification_metrics
+
+PROBES = ("linear_class_token", "linear_mean", "attentive")
+
+
+@dataclasses.dataclass
+class ProbeOptions:
+    """What is trained on the features.
+
+    Attributes:
+        probes: comma-separated; "linear_class_token" and "linear_mean" are logistic regressions on the class token and
+            on the mean of the patch tokens, "attentive" learns which patch tokens to look at.
+        inverse_regularization: C of the logistic regression.
+        epochs, learning_rate: of the attentive probe.
+        seed: of the random baseline and of the attentive probe.
+    """
+
+    probes: str = "linear_class_token,linear_mean"
+    inverse_regularization: float = 0.1
+    epochs: int = 50
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self):
+        if unknown := sorted(set(self.names) - set(PROBES)):
+            raise ValueError(f"unknown probe {', '.join(unknown)}; choose from {', '.join(PROBES)}")
+
+    @property
+    def names(self) -> list[str]:
+        return self.probes.split(",")
+
+
+@dataclasses.dataclass
+class ProbeArguments:
+    """All sections."""
+
+    data: LabelledDataArguments = dataclasses.field(default_factory=LabelledDataArguments)
+    evaluation: EvaluationArguments = dataclasses.field(default_factory=EvaluationArguments)
+    probe: ProbeOptions = dataclasses.field(default_factory=ProbeOptions)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenFeatures:
+    """What an encoder makes of a set of clips, and their targets, all float32 on the CPU.
+
+    Attributes:
+        class_token: (N, D).
+        mean: (N, D) mean of the patch tokens.
+        patches: (N, L, D), None where no probe needs them.
+        targets: (N, C), 1 for each label of a clip.
+    """
+
+    class_token: torch.Tensor
+    mean: torch.Tensor
+    patches: torch.Tensor | None
+    targets: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeData:
+    """Training and evaluation spectrograms (N, T, F) with their targets (N, C), decoded once for all encoders."""
+
+    training: tuple[torch.Tensor, torch.Tensor]
+    evaluation: tuple[torch.Tensor, torch.Tensor]
+    multi_label: bool
+
+
+def load_probe_data(
+    data: LabelledDataArguments, evaluation: EvaluationArguments, feature_extractor: SequenceFeatureExtractor
+) -> ProbeData:
+    """Decodes all clips."""
+    training, evaluation = load_labelled_rows(data), load_labelled_rows(evaluation.applied_to(data))
+    classes = label_names(data, training.names)
+
+    def spectrograms(labelled) -> tuple[torch.Tensor, torch.Tensor]:
+        indices = label_indices(labelled.names, classes)
+        clips = LabelledClips(labelled.rows, indices, len(classes), feature_extractor, data.audio_column)
+        loader = DataLoader(clips, data.batch_size, num_workers=data.num_workers, collate_fn=_stack)
+        batches = list(tqdm(loader, desc="spectrograms", leave=False))
+        return torch.cat([batch["input_values"] for batch in batches]), torch.cat(
+            [batch["labels"] for batch in batches]
+        )
+
+    return ProbeData(spectrograms(training), spectrograms(evaluation), data.multi_label)
+
+
+def _stack(clips: list[dict]) -> dict[str, torch.Tensor]:
+    return {name: torch.stack([clip[name] for clip in clips]) for name in ("input_values", "labels")}
+
+
+@torch.inference_mode()
+def extract_features(
+    model: PreTrainedModel, input_values: torch.Tensor, targets: torch.Tensor, batch_size: int, keep_patches: bool
+) -> FrozenFeatures:
+    """Runs a frozen encoder, whose first token is the class token, over all clips.
+
+    Args:
+        input_values: (N, T, F).
+        keep_patches: keep all patch tokens (N * L * D * 4 bytes).
+    """
+    model = model.eval()
+    class_token, mean, patches = [], [], []
+    for batch in tqdm(input_values.split(batch_size), desc="features", leave=False):
+        tokens = model(batch.to(model.device)).last_hidden_state.float().cpu()
+        class_token.append(tokens[:, 0])
+        mean.append(tokens[:, 1:].mean(dim=1))
+        if keep_patches:
+            patches.append(tokens[:, 1:])
+    return FrozenFeatures(
+        torch.cat(class_token), torch.cat(mean), torch.cat(patches) if keep_patches else None, targets
+    )
+
+
+def linear_probe(
+    training: torch.Tensor,
+    targets: torch.Tensor,
+    evaluation: torch.Tensor,
+    multi_label: bool,
+    inverse_regularization: float,
+) -> numpy.ndarray:
+    """Logistic regression on standardised features; one a class when clips have several labels.
+
+    Args:
+        training, evaluation: (N, D) features.
+        targets: (N, C) of the training clips.
+    Returns:
+        (N, C) probabilities of the evaluation clips.
+    """
+    classifier = LogisticRegression(C=inverse_regularization, max_iter=1000)
+    if multi_label:
+        probe = make_pipeline(StandardScaler(), OneVsRestClassifier(classifier))
+        return probe.fit(training.numpy(), targets.numpy()).predict_proba(evaluation.numpy())
+    probe = make_pipeline(StandardScaler(), classifier)
+    probe.fit(training.numpy(), targets.argmax(dim=1).numpy())
+    probabilities = numpy.zeros((len(evaluation), targets.shape[1]))
+    probabilities[:, probe.classes_] = probe.predict_proba(evaluation.numpy())
+    return probabilities
+
+
+class AttentiveProbe(nn.Module):
+    """Standardised patch tokens, pooled by learned attention, then a linear classifier."""
+
+    def __init__(self, hidden_size: int, num_classes: int):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(hidden_size, affine=False)
+        self.pooler = AttentivePooling(hidden_size)
+        self.classifier = nn.Linear(hidden_size, num_classes)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """(B, L, D) -> (B, C) logits."""
+        tokens = self.norm(patches.transpose(1, 2)).transpose(1, 2)
+        return self.classifier(self.pooler(tokens, None))
+
+
+def attentive_probe(
+    training: torch.Tensor, targets: torch.Tensor, evaluation: torch.Tensor, multi_label: bool, options: ProbeOptions
+) -> numpy.ndarray:
+    """Trains an `AttentiveProbe` with AdamW and a cosine schedule.
+
+    Args:
+        training, evaluation: (N, L, D) patch tokens.
+        targets: (N, C) of the training clips.
+    Returns:
+        (N, C) probabilities of the evaluation clips.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        probe = AttentiveProbe(training.shape[-1], targets.shape[1])
+    loss_function = bce_per_clip if multi_label else cross_entropy
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=options.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
+    for _ in range(options.epochs):
+        for index in torch.randperm(len(training), generator=generator).split(64):
+            elements, sample_size = loss_function(probe(training[index]), targets[index])
+            optimizer.zero_grad()
+            (elements.sum() / sample_size).backward()
+            optimizer.step()
+        schedule.step()
+    with torch.inference_mode():
+        logits = torch.cat([probe.eval()(batch) for batch in evaluation.split(256)])
+    return (logits.sigmoid() if multi_label else logits.softmax(dim=1)).numpy()
+
+
+def probe_model(
+    model: PreTrainedModel, data: ProbeData, options: ProbeOptions, batch_size: int = 64
+) -> dict[str, dict[str, float]]:
+    """Metrics of every probe in `options` on the evaluation clips.
+
+    Returns:
+        probe -> metric -> value.
+    """
+    keep_patches = "attentive" in options.names
+    training = extract_features(model, *data.training, batch_size, keep_patches)
+    evaluation = extract_features(model, *data.evaluation, batch_size, keep_patches)
+    views = {"linear_class_token": "class_token", "linear_mean": "mean", "attentive": "patches"}
+    metrics = classification_metrics(data.multi_label)
+    results = {}
+    for name in options.names:
+        inputs, held_out = getattr(training, views[name]), getattr(evaluation, views[name])
+        if name == "attentive":
+            scores = attentive_probe(inputs, training.targets, held_out, data.multi_label, options)
+        else:
+            scores = linear_probe(inputs, training.targets, held_out, data.multi_label, options.inverse_regularization)
+        results[name] = metrics(scores, evaluation.targets.numpy())
+    return results
+
+
+def random_twin(model: PreTrainedModel, seed: int) -> PreTrainedModel:
+    """The same architecture with newly drawn weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModel.from_config(copy.deepcopy(model.config)).to(model.device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="folder of a pretrained model and its feature extractor")
+    parser.add_argument("--data", required=True, help="CSV file, folder or glob, see `DataArguments`")
+    parser.add_argument("overrides", nargs="*", help="section.field=value; sections data, evaluation, probe")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    arguments = load_arguments(None, [f"data.path={options.data}", *options.overrides], ProbeArguments)
+    model = AutoModel.from_pretrained(options.model, dtype="float32")
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    feature_extractor = AutoFeatureExtractor.from_pretrained(options.model)
+    data = load_probe_data(arguments.data, arguments.evaluation, feature_extractor)
+    encoders = {"pretrained": model, "random": random_twin(model, arguments.probe.seed)}
+    results = {name: probe_model(encoder, data, arguments.probe) for name, encoder in encoders.items()}
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -316,7 +316,7 @@ class SslamModel(SslamPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        return self.embeddings.patch_embeddings
+        return self.embeddings.patch_embeddings.projection
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)

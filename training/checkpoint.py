@@ -1,9 +1,9 @@
 """Checkpoints of pretraining: one folder each, complete or not there, from which a run goes on exactly.
 
-    config.json  model.safetensors  preprocessor_config.json     what `from_pretrained` loads
-    teacher.safetensors                                          the teacher's encoder
-    optimizer.pt  trainer.pt  process_<rank>.pt                  moments; counters; place in the data, random states
-    recipe.yaml                                                  the resolved settings
+- `config.json`, `model.safetensors`, `preprocessor_config.json`: what `from_pretrained` loads
+- `teacher.safetensors`: the teacher's encoder
+- `optimizer.pt`, `trainer.pt`, `process_<rank>.pt`: moments; counters; place in the data and random states
+- `recipe.yaml`: the resolved settings
 """
 
 from __future__ import annotations

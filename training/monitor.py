@@ -13,6 +13,8 @@ from tqdm.auto import tqdm
 
 from .arguments import PretrainArguments
 
+MIN_LOSS_SCALE = 1e-6  # of the official fp16 runs
+
 
 class CollapseError(RuntimeError):
     """The run is lost: it predicts a constant, or no longer a number."""
@@ -48,6 +50,15 @@ class CollapseMonitor:
                     f"(teacher and student are {distance:.3g} apart): the model has collapsed to a constant. Lower "
                     f"optim.learning_rate or raise the teacher's decay; run.min_{name}=0 disables this stop"
                 )
+
+
+def check_loss_scale(scale: float) -> None:
+    """Raises CollapseError when fp16 training has lowered its loss scale so far that no scale can help."""
+    if scale < MIN_LOSS_SCALE:
+        raise CollapseError(
+            f"the fp16 loss scale fell to {scale:.2g}, below {MIN_LOSS_SCALE:g}: every update overflows. Lower "
+            "optim.learning_rate, or set run.mixed_precision=bf16"
+        )
 
 
 class MetricsFile:

@@ -17,17 +17,19 @@ if not __package__:  # started as a file: Python then looks for modules beside i
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, GradScalerKwargs
+from accelerate.logging import get_logger
+from transformers.utils.logging import disable_progress_bar
 
 from modeling_sslam import SslamFeatureExtractor
 from training.arguments import DataArguments, PretrainArguments, load_arguments
 from training.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
 from training.data import ClipFeatures, ClipStream, RowBatches, load_rows
 from training.initialize import build_model
-from training.monitor import Reporter
+from training.monitor import Reporter, check_loss_scale
 from training.objectives import build_objective
 from training.optim import build_optimizer, parameter_groups, set_step
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)  # of the main process only
 
 
 def pretrain(arguments: PretrainArguments) -> pathlib.Path:
@@ -103,6 +105,7 @@ def train(
             logs.append(batch_logs)
         state.position = batch.position
         if accelerator.optimizer_step_was_skipped:  # fp16 overflow: the scale was lowered, and this was no update
+            check_loss_scale(accelerator.scaler.get_scale())
             continue
         state.step += 1
         objective.after_step(model, state.step)
@@ -174,6 +177,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="section.field=value, replaces a field of the recipe")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    disable_progress_bar()  # transformers' own, at every checkpoint
     folder = pretrain(load_arguments(options.config, options.overrides))
     logger.info("last checkpoint: %s", folder)
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import BatchFeature, SequenceFeatureExtractor
+from transformers import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
 
 from .audio_io import to_mono
 from .resampling import resample
 from .spectrogram import KaldiFbank
+from .transformers_audio import SequenceFeatureExtractor
 
 # Mean and standard deviation of a data set's log-mels, and the frames that its published recipe pads or cuts to.
 NORMALIZATION_PRESETS: dict[str, dict[str, float | int]] = {

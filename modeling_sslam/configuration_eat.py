@@ -93,17 +93,22 @@ class EatConfig(SslamConfig):
 
 
 def to_hub_config(config: SslamConfig, variant: str) -> dict:
-    """The hub's `config.json` for one of our configurations, the inverse of `EatConfig(**fields)`."""
-    fields = {hub_name: getattr(config, name) for hub_name, name in RENAMED_FIELDS.items()}
+    """The hub's `config.json` for one of our configurations, the inverse of `EatConfig(**fields)`.
+
+    Labels and the eps before the classifier, which the hub's own code does not read, come along.
+    """
+    labels = {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type", "classifier_norm_eps")}
     return {
         "model_type": EatConfig.model_type,
         "architectures": ["EATModel"],
+        "auto_map": {"AutoConfig": "configuration_eat.EATConfig", "AutoModel": "modeling_eat.EATModel"},
         "model_variant": variant,
+        "num_classes": config.num_labels,
         "mlp_ratio": config.intermediate_size / config.hidden_size,
         "stride": config.patch_size,
-        "num_classes": config.num_labels,
-        **fields,
+        **{hub_name: getattr(config, name) for hub_name, name in RENAMED_FIELDS.items()},
         **FIXED_FIELDS,
+        **(labels if variant == "finetune" else {}),
     }
 
 

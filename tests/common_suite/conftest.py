@@ -12,6 +12,7 @@ from .skips import explanation
 
 attach()
 
+
 @pytest.fixture(autouse=True)
 def class_names(monkeypatch):
     """The tests look up by class name what a model is for, in tables that `AutoModel.register` does not touch."""
@@ -23,7 +24,7 @@ def class_names(monkeypatch):
 
 
 class SkipCollector:
-    """Counts the skips of this folder by their explanation, and fails the run on one that `skips.py` does not explain."""
+    """Counts this folder's skips by their explanation; one that `skips.py` does not explain fails the run."""
 
     def __init__(self):
         self.explained: collections.Counter[str] = collections.Counter()

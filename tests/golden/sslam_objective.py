@@ -139,7 +139,7 @@ def stage1_tensors(model, objective, batch: dict, terms: SslamTerms, tensors: Te
         "teacher_layer_last": layers[-1],
         "teacher_target": terms.patch_target,
         "cls_pred": terms.class_prediction,
-        "cls_target": objective.per_row(terms.class_target, terms),
+        "cls_target": terms.class_target.repeat_interleave(objective.config.clones, dim=0),
     }
     for name, got in found.items():
         yield close(name, got, tensors[name], atol=1e-4)

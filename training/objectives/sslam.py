@@ -66,6 +66,7 @@ class SslamTerms:
 
     Args:
         input_values: (S, T, F) what student and teacher saw.
+        mask: (R, L) bool, True = masked.
         masked: (R, M) indices of the masked tokens, ascending.
         prediction: (R, L, D) the decoder's output.
         class_prediction: (R, D).
@@ -78,6 +79,7 @@ class SslamTerms:
     """
 
     input_values: torch.Tensor
+    mask: torch.Tensor
     masked: torch.Tensor
     prediction: torch.Tensor
     class_prediction: torch.Tensor
@@ -117,9 +119,18 @@ def squared_error(prediction: torch.Tensor, target: torch.Tensor, scale: float |
 
 
 @torch.no_grad()
-def spread(tokens: torch.Tensor) -> torch.Tensor:
-    """Mean over channels of the standard deviation over all tokens: near zero when they have collapsed (0-dim)."""
-    return (tokens.float().flatten(0, -2).var(dim=0) + 1e-6).sqrt().mean()
+def spread(tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Mean over channels of the standard deviation over tokens: near zero when they have collapsed (0-dim).
+
+    Args:
+        tokens: (B, L, D).
+        counts: (B, L) how often each token counts.
+    """
+    tokens, counts = tokens.float().flatten(0, 1), counts.float().flatten()
+    total = counts.sum()
+    centred = tokens - counts @ tokens / total
+    variance = counts @ centred.square_() / (total - 1)
+    return (variance + 1e-6).sqrt().mean()
 
 
 class SslamStage1Objective:
@@ -168,13 +179,14 @@ class SslamStage1Objective:
         patch_loss = config.patch_loss_weight * terms.patch_loss.mean()
         loss = class_loss + patch_loss
         with torch.no_grad():
-            masked_share = terms.masked.shape[1] / terms.prediction.shape[1]
+            masked_share = terms.masked.shape[1] / terms.mask.shape[1]
+            masked_clones = terms.mask.unflatten(0, (len(terms.input_values), -1)).sum(dim=1)
             logs = {
                 "loss_class": class_loss.detach(),
                 "loss_patch": patch_loss.detach(),
                 "masked_fraction": torch.tensor(masked_share),
-                "prediction_variance": spread(gather_tokens(terms.prediction, terms.masked)),
-                "target_variance": spread(gather_tokens(self.per_row(terms.patch_target, terms), terms.masked)),
+                "prediction_variance": spread(terms.prediction, terms.mask),
+                "target_variance": spread(terms.patch_target, masked_clones),
                 "ema_decay": torch.tensor(self.teacher.decay),
             }
         if terms.retention_loss is not None:
@@ -240,28 +252,23 @@ class SslamStage1Objective:
         device = input_values.device
         output = model(input_values=input_values, bool_masked_pos=mask, generator=noise_generator(generator, device))
         masked = split_indices(mask)[1].to(device, non_blocking=True)
-        clones = mask.shape[0] // input_values.shape[0]
         with torch.autocast(device.type, enabled=False):
-            rows_target = gather_tokens(patch_target.repeat_interleave(clones, dim=0), masked)
             return SslamTerms(
                 input_values=input_values,
+                mask=mask.to(device, non_blocking=True),
                 masked=masked,
                 prediction=output.prediction,
                 class_prediction=output.class_prediction,
                 patch_target=patch_target,
                 class_target=class_target,
-                patch_loss=self.error(gather_tokens(output.prediction, masked), rows_target),
-                class_loss=self.error(output.class_prediction, class_target.repeat_interleave(clones, dim=0)),
+                patch_loss=self.error(output.prediction, patch_target).gather(1, masked),
+                class_loss=self.error(output.class_prediction, class_target),
             )
 
     def error(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """`squared_error` at the configured scale."""
-        return squared_error(prediction, target, self.config.loss_scale)
-
-    @staticmethod
-    def per_row(per_clip: torch.Tensor, terms: SslamTerms) -> torch.Tensor:
-        """Repeats what belongs to a clip for each of its rows: (S, ...) -> (R, ...)."""
-        return per_clip.repeat_interleave(terms.prediction.shape[0] // per_clip.shape[0], dim=0)
+        """`squared_error` of rows against the target of their clip: (R, ..., D) and (S, ..., D) -> (R, ...)."""
+        clones = prediction.unflatten(0, (len(target), -1))
+        return squared_error(clones, target[:, None], self.config.loss_scale).flatten(0, 1)
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Updates the teacher after optimiser update number `step` (from 1); `model` is the unwrapped student."""
@@ -298,14 +305,10 @@ class SslamStage2Objective(SslamStage1Objective):
         patch_target, class_target, _ = self.targets(both)
         terms = self.compare(model, both, mask.repeat(2, 1), patch_target, class_target, generator)
         terms.retention_target = self.retention_target(clips, patch_target[: len(clips)], unmixed)
+        num_mixed = len(terms.masked) // 2
         with torch.autocast(clips.device.type, enabled=False):
-            num_mixed = len(terms.masked) // 2
-            masked = terms.masked[num_mixed:]
-            clones = num_mixed // len(clips)
-            target = terms.retention_target.repeat_interleave(clones, dim=0)
-            terms.retention_loss = self.error(
-                gather_tokens(terms.prediction[num_mixed:], masked), gather_tokens(target, masked)
-            )
+            error = self.error(terms.prediction[num_mixed:], terms.retention_target)
+            terms.retention_loss = error.gather(1, terms.masked[num_mixed:])
         return terms
 
     def windows(self, batch: dict, generator: torch.Generator) -> torch.Tensor:

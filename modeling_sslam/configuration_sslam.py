@@ -32,8 +32,8 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
             pretraining.
         decoder_layer_norm_eps: of the decoder's norms, which have no weights.
         mask_noise_std: standard deviation of the noise that stands for a masked token in the decoder.
-        pooling: what the classifier sees: the class token ("cls"), or the patch tokens pooled by "mean", "attentive" or
-            "linear_softmax".
+        pooling: what the classifier sees: the class token ("cls"), or the patch tokens pooled by "mean", "attentive"
+            or "linear_softmax".
         classifier_norm_eps: of the norm before the classifier; 1e-6 in the fairseq releases, 1e-5 in the hub ones.
     """
 

@@ -9,27 +9,27 @@ Tokens are time-major (index `time * frequency_patches + frequency`), the class 
 normalised after the last block. Teacher, targets, losses and mixtures live in `training/`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_sslam import SslamConfig
+from .frame_loss import frame_loss
 from .masking import gather_tokens, split_indices
 from .patches import PatchEmbedding, patch_attention_mask
 from .pooling import AttentivePooling, linear_softmax, masked_mean
 from .positions import time_frequency_table
+from .transformer_layers import DropPath, FeedForward, SelfAttention
 
 
 @dataclass
@@ -75,7 +75,7 @@ def position_embeddings(config: SslamConfig) -> torch.Tensor:
 
 
 def init_as_torch(layer: nn.Linear | nn.Conv2d) -> None:
-    """PyTorch's own initialisation of a linear or convolutional layer: uniform within one over the root of the fan-in."""
+    """PyTorch's own initialisation of a linear or convolutional layer: uniform within `fan_in ** -0.5`."""
     bound = layer.weight[0].numel() ** -0.5
     init.uniform_(layer.weight, -bound, bound)
     init.uniform_(layer.bias, -bound, bound)
@@ -119,94 +119,17 @@ class SslamEmbeddings(nn.Module):
         return self.norm(torch.cat([class_token, patches], dim=1))
 
 
-class DropPath(nn.Module):
-    """Stochastic depth: zeroes whole rows of a residual branch and rescales the others (Huang et al., 2016)."""
-
-    def __init__(self, rate: float):
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, branch: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.rate == 0.0:
-            return branch
-        keep = branch.new_empty(branch.shape[0], *[1] * (branch.ndim - 1)).bernoulli_(1.0 - self.rate)
-        return branch * keep / (1.0 - self.rate)
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Plain attention that also returns its weights; softmax in float32. Shapes (B, heads, L, D / heads)."""
-    logits = query * scaling @ key.transpose(2, 3)
-    if attention_mask is not None:
-        logits = logits + attention_mask
-    weights = logits.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
-    return (weights @ value).transpose(1, 2).contiguous(), weights
-
-
-class SslamAttention(nn.Module):
-    """Multi-head self-attention with one joint query/key/value projection."""
-
-    def __init__(self, config: SslamConfig):
-        super().__init__()
-        self.config = config
-        self.head_dim = config.hidden_size // config.num_attention_heads
-        self.scaling = self.head_dim**-0.5
-        self.is_causal = False
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_bias)
-        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, L, D) -> (B, L, D), and the attention weights where the implementation gives them."""
-        qkv = self.qkv(hidden_states).unflatten(2, (3, self.config.num_attention_heads, self.head_dim))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        context, weights = attention(
-            self,
-            query,
-            key,
-            value,
-            attention_mask,
-            dropout=self.config.attention_probs_dropout_prob if self.training else 0.0,
-            scaling=self.scaling,
-            **kwargs,
-        )
-        return self.out_proj(context.flatten(2)), weights
-
-
-class SslamMLP(nn.Module):
-    """Position-wise feed-forward branch; its output is what the teacher offers as a target."""
-
-    def __init__(self, config: SslamConfig):
-        super().__init__()
-        self.activation = ACT2FN[config.hidden_act]
-        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.activation(self.fc1(hidden_states)))
-
-
 class SslamLayer(GradientCheckpointingLayer):
-    """Post-norm transformer block. The second residual starts from the normalised first one."""
+    """Post-norm transformer block. The second residual starts from the normalised first one.
+
+    What the feed-forward branch adds is what a teacher of this kind offers as a target.
+    """
 
     def __init__(self, config: SslamConfig, drop_path_rate: float):
         super().__init__()
-        self.attention = SslamAttention(config)
+        self.attention = SelfAttention(config)
         self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = SslamMLP(config)
+        self.mlp = FeedForward(config)
         self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.drop_path = DropPath(drop_path_rate)
@@ -278,8 +201,8 @@ class SslamPreTrainedModel(PreTrainedModel):
     _can_compile_fullgraph = True
     _can_record_outputs = {
         "hidden_states": SslamLayer,
-        "attentions": SslamAttention,
-        "layer_targets": OutputRecorder(SslamMLP, index=0),
+        "attentions": SelfAttention,
+        "layer_targets": OutputRecorder(FeedForward, index=0),
     }
     _input_embed_layer = "patch_embeddings"
     # A model may be loaded from the checkpoint of another one: heads and decoder it does not have are left aside.
@@ -550,29 +473,6 @@ class SslamForAudioFrameClassification(SslamPreTrainedModel):
         return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
-
-
-def frame_loss(logits: torch.Tensor, labels: torch.Tensor, time_mask: torch.Tensor | None) -> torch.Tensor:
-    """Mean loss over real time steps: cross-entropy for integer labels, binary cross-entropy for float targets.
-
-    Args:
-        logits: (B, T', C).
-        labels: (B, T') integer with -100 = ignored, or (B, T', C) float.
-        time_mask: (B, T') bool, True = real, or None.
-    Raises:
-        ValueError: `labels` does not fit `logits`.
-    """
-    expected = logits.shape if labels.is_floating_point() else logits.shape[:2]
-    if labels.shape != expected:
-        raise ValueError(
-            f"labels has shape {tuple(labels.shape)}, but the logits are {tuple(logits.shape)}: give one class index "
-            "(int) or one row of targets (float) for every time patch"
-        )
-    if time_mask is not None:
-        logits, labels = logits[time_mask], labels[time_mask]
-    if labels.is_floating_point():
-        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
-    return nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten())
 
 
 __all__ = [

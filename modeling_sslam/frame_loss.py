@@ -1,0 +1,27 @@
+"""Loss of classifiers that decide for every time step."""
+
+import torch
+from torch import nn
+
+
+def frame_loss(logits: torch.Tensor, labels: torch.Tensor, time_mask: torch.Tensor | None) -> torch.Tensor:
+    """Mean loss over real time steps: cross-entropy for integer labels, binary cross-entropy for float targets.
+
+    Args:
+        logits: (B, T', C).
+        labels: (B, T') integer with -100 = ignored, or (B, T', C) float.
+        time_mask: (B, T') bool, True = real, or None.
+    Raises:
+        ValueError: `labels` does not fit `logits`.
+    """
+    expected = logits.shape if labels.is_floating_point() else logits.shape[:2]
+    if labels.shape != expected:
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)}, but the logits are {tuple(logits.shape)}: give one class index "
+            "(int) or one row of targets (float) for every time patch"
+        )
+    if time_mask is not None:
+        logits, labels = logits[time_mask], labels[time_mask]
+    if labels.is_floating_point():
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
+    return nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten())

@@ -6,4 +6,4 @@ import sys
 import pytest
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([str(pathlib.Path(__file__).parent), "-W", "ignore", *sys.argv[1:]]))
+    sys.exit(pytest.main([str(pathlib.Path(__file__).parent), "-m", "", "-W", "ignore", *sys.argv[1:]]))

@@ -10,7 +10,7 @@ EXPLANATIONS = (
     (r"test requires (accelerator|multiple accelerators)", "needs a GPU, or several"),
     (r"test requires Flash Attention", "the flash-attn package needs a GPU"),
     (r"test requires MPS", "needs an Apple GPU"),
-    (r"test is slow", "compiles the training step: a minute or more; runs where RUN_SLOW=1 is set"),
+    (r"test is slow", "compiles the training step on a GPU; runs there with RUN_SLOW=1"),
     (r"test requires the kernels library", "optional compiled kernels, which we neither ship nor require"),
     (r"test requires deepspeed", "resizing a vocabulary under DeepSpeed; there is no vocabulary"),
     # What a spectrogram encoder does not have.

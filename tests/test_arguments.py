@@ -5,7 +5,9 @@ import pathlib
 import pytest
 import yaml
 
+from modeling_sslam import SslamConfig
 from training.arguments import build_arguments, dump_arguments, load_arguments, write_arguments
+from training.objectives import OBJECTIVES
 
 RECIPES = sorted((pathlib.Path(__file__).parents[1] / "training" / "recipes").glob("sslam_*.yaml"))
 
@@ -46,9 +48,15 @@ def test_written_settings_repeat_the_run(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_published_recipes_are_read(path):
+def test_published_recipes(path):
+    """Every field exists, and the class term weighs as much as in the official runs: 192 rows a device batch."""
     arguments = load_arguments(path)
-    assert arguments.data.batch_size == 12
+    _, objective_config = OBJECTIVES[arguments.objective.name]
+    objective = objective_config(**arguments.objective.options)
+    sizes = SslamConfig.large() if "large" in path.stem else SslamConfig.base()
+    assert SslamConfig(**arguments.model.options).to_dict() == sizes.to_dict()
+    copies = 2 if arguments.objective.name == "sslam_stage2" else 1
+    assert arguments.data.batch_size * copies * objective.clones == objective.class_loss_rows == 192
     assert yaml.safe_load(path.read_text()).keys() == dump_arguments(arguments).keys()
 
 

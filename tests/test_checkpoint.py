@@ -85,6 +85,11 @@ def test_the_oldest_checkpoints_are_removed(clips, tmp_path):
     assert kept == ["checkpoint_00000005", "checkpoint_00000006"]
 
 
+def test_a_finished_run_has_nothing_to_do(clips, straight):
+    assert pretrain(arguments(clips, straight, run__resume=True)) == latest_checkpoint(straight)
+    assert len(losses(straight)) == 6
+
+
 def test_another_run_is_refused(clips, straight, tmp_path):
     middle = str(straight / "checkpoint_00000003")
     other = arguments(clips, tmp_path, run__resume=middle, optim__learning_rate=2e-3, objective__clones=4)
@@ -119,13 +124,3 @@ def test_the_second_stage_starts_from_student_and_teacher(clips, straight, tmp_p
     pretrain(arguments(clips, tmp_path, **second))
     (line,) = read_metrics(tmp_path / "metrics.jsonl")
     assert line["loss_retention"] > 0
-
-
-def test_starting_weights_that_are_not_there(clips, tmp_path):
-    with pytest.raises(ValueError, match="model.init_from is '/nowhere': there is no such file or folder"):
-        build_model(arguments(clips, tmp_path, model__init_from="/nowhere").model)
-
-
-def test_unknown_model_fields_are_named(clips, tmp_path):
-    with pytest.raises(ValueError, match="unknown field of section model: width; known: hidden_size"):
-        build_model(arguments(clips, tmp_path, model__width=3).model)

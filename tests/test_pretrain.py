@@ -207,8 +207,9 @@ def test_fp16_gives_up_when_no_scale_helps():
 
 def test_a_collapsed_run_is_stopped_without_a_checkpoint(clips, tmp_path):
     with pytest.raises(CollapseError, match="prediction_variance fell to .* below the minimum of 100"):
-        pretrain(arguments(clips, tmp_path, run__min_prediction_variance=100.0))
+        pretrain(arguments(clips, tmp_path, run__min_prediction_variance=100.0, run__log_every=3))
     assert latest_checkpoint(tmp_path) is None
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [3]
 
 
 @pytest.mark.parametrize("name", ["prediction_variance", "target_variance"])

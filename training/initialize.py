@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForPreTraining, PreTrainedConfig, 
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 import modeling_sslam  # noqa: F401  (registers the families)
-from modeling_sslam.convert_checkpoints import load_official
+from modeling_sslam.official_checkpoints import load_official
 
 from .arguments import ModelArguments
 from .checkpoint import TEACHER_FILE

@@ -116,7 +116,6 @@ class Reporter:
             CollapseError: the run is lost.
         """
         values = average_logs(logs, self.accelerator)
-        self.monitor.check(step, values)
         now = time.perf_counter()
         values["clips_per_second"] = self.clips_a_step * (step - self.last_step) / (now - self.last_time)
         values["learning_rate"] = learning_rate
@@ -126,6 +125,7 @@ class Reporter:
         self.accelerator.log(values, step=step)
         if self.metrics is not None:
             self.metrics.write(step, values)
+        self.monitor.check(step, values)
         self.last_step, self.last_time = step, now
 
     def close(self) -> None:

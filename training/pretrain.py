@@ -63,7 +63,7 @@ def pretrain(arguments: PretrainArguments) -> pathlib.Path:
     if resume_from is not None:
         load_checkpoint(resume_from, state, arguments, accelerator)
         logger.info("going on from %s", resume_from)
-    return train(wrapped, state, build_stream(arguments, state, accelerator), arguments, accelerator)
+    return train(wrapped, state, build_stream(arguments, state, accelerator), arguments, accelerator) or resume_from
 
 
 def train(
@@ -72,8 +72,8 @@ def train(
     stream: ClipStream,
     arguments: PretrainArguments,
     accelerator: Accelerator,
-) -> pathlib.Path:
-    """The loop. Returns the folder of the last checkpoint.
+) -> pathlib.Path | None:
+    """The loop. Returns the folder of the last checkpoint, None when there was nothing left to do.
 
     Args:
         wrapped: `state.model` as prepared by Accelerate.
@@ -131,6 +131,7 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
 
 
 def build_accelerator(arguments: PretrainArguments) -> Accelerator:
+    """Processes, precision and accumulation. It is given no data loader, because each process reads its own rows."""
     return Accelerator(
         mixed_precision=arguments.run.mixed_precision,
         gradient_accumulation_steps=arguments.optim.accumulation_steps,

@@ -37,7 +37,7 @@ def plot_masked_spectrogram(
     mask = mask.repeat_interleave(patch_size, 0).repeat_interleave(patch_size, 1)
     clip = input_values.cpu()[: len(mask)]
     figure, axes = plt.subplots(2, 1, figsize=(8, 5.5), sharex=True, layout="constrained")
-    limits = clip.min().item(), clip.max().item()
+    limits = _limits(clip)
     image = _spectrogram(axes[0], clip, limits)
     axes[0].set_title("Clip: the teacher sees all of it")
     _spectrogram(axes[1], clip.masked_fill(mask, torch.nan), limits)
@@ -66,7 +66,7 @@ def plot_mixture(
     """
     titles = ("Clip", "Foreign clip", "Mixture: the louder of the two, except in the windows")
     figure, axes = plt.subplots(3, 1, figsize=(8, 7.5), sharex=True, layout="constrained")
-    limits = mixture.min().item(), mixture.max().item()
+    limits = _limits(mixture)
     for axis, spectrogram, title in zip(axes, (clip, foreign, mixture), titles, strict=True):
         image = _spectrogram(axis, spectrogram.cpu(), limits)
         axis.set_title(title)
@@ -105,14 +105,14 @@ def plot_training(path: pathlib.Path, runs: Mapping[str, Sequence[Mapping[str, f
                     steps, [line[key] for line in lines], label=label, color=COLOURS[(number + 1) % len(COLOURS)]
                 )
         axes[0, column].set_title(name)
-        axes[0, column].set_yscale("log")
         axes[1, column].set_xlabel("update")
         for axis in axes[:, column]:
             axis.grid(alpha=0.3)
             axis.legend(fontsize="small")
     axes[0, 0].set_ylabel("loss terms")
     axes[1, 0].set_ylabel("spread over tokens\n(near 0 = collapse)")
-    axes[1, 0].set_ylim(bottom=0)
+    for axis in axes[:, 0]:
+        axis.set_ylim(bottom=0)
     _save(figure, path)
 
 
@@ -139,11 +139,16 @@ def plot_probes(path: pathlib.Path, results: Mapping[str, Mapping[str, float]]) 
     _save(figure, path)
 
 
+def _limits(spectrogram: torch.Tensor) -> tuple[float, float]:
+    """Range of the colours; the few lowest cells, which hold no sound, would darken all the others."""
+    return spectrogram.float().quantile(0.02).item(), spectrogram.max().item()
+
+
 def _spectrogram(axis: Axes, spectrogram: torch.Tensor, limits: tuple[float, float]):
     """Draws a (T, F) spectrogram with seconds and Hz on its axes; NaN cells stay empty."""
     num_frames, num_bins = spectrogram.shape
     image = axis.imshow(
-        spectrogram.T,
+        spectrogram.T.numpy(),
         origin="lower",
         aspect="auto",
         interpolation="nearest",

@@ -168,7 +168,7 @@ def render_clip(names: list[str], random: Random, config: BankConfig) -> numpy.n
     """
     num_samples = round(config.seconds * config.sampling_rate)
     background = lfilter([1.0], [1.0, -random.uniform(0.0, 0.95)], random.standard_normal(num_samples))
-    clip = background * 10 ** (random.uniform(-30.0, -15.0) / 20) / background.std()
+    clip = background * 10 ** (random.uniform(-40.0, -20.0) / 20) / background.std()
     for name in names:
         event = render_event(name, random, config.sampling_rate)
         start = random.integers(num_samples - len(event) + 1)

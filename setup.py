@@ -1,0 +1,29 @@
+"""Packaging. `modeling_sslam` is the library; `training` holds the entry points, recipes and metric modules."""
+
+from setuptools import setup
+
+TRAIN = [
+    "accelerate>=1.1",
+    "datasets",
+    "evaluate",
+    "matplotlib",
+    "pyyaml",
+    "scikit-learn",
+    "scipy",
+    "tensorboard",
+    "tqdm",
+]
+DEV = ["jinja2", "parameterized", "pytest", "pytest-xdist", "ruff", "setuptools>=70.1"]
+
+setup(
+    name="modeling-sslam",
+    version="0.1.0",
+    description="Self-supervised spectrogram encoders (SSLAM, EAT) for transformers",
+    license="MIT",
+    license_files=["LICENSE"],
+    packages=["modeling_sslam", "training", "training.objectives"],
+    package_data={"training": ["recipes/*.yaml", "metrics_modules/*/*.py"]},
+    python_requires=">=3.11",
+    install_requires=["numpy", "safetensors", "soundfile", "torch>=2.6", "transformers>=5.17,<6"],
+    extras_require={"train": TRAIN, "torchaudio": ["torchaudio"], "dev": DEV},
+)

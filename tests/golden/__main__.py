@@ -33,11 +33,7 @@ def main() -> int:
     parser.add_argument("--root", type=pathlib.Path, required=True, help="folder below which the cases lie")
     parser.add_argument("--only", help="run only cases of this case_kind")
     arguments = parser.parse_args()
-    cases = [
-        path
-        for path in find_cases(arguments.root)
-        if arguments.only in (None, load_case(path)[0]["case_kind"])
-    ]
+    cases = [path for path in find_cases(arguments.root) if arguments.only in (None, load_case(path)[0]["case_kind"])]
     results = [report(path) for path in cases]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if results and all(results) else 1

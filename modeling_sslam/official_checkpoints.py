@@ -29,6 +29,7 @@ PICKLE_ENDINGS = (".pt", ".pth", ".bin")
 
 FAIRSEQ_CLASSIFIER_NORM_EPS = 1e-6
 HUB_CLASSIFIER_NORM_EPS = 1e-5
+LABEL_FIELDS = ("id2label", "label2id", "problem_type")
 PUBLISHED_HEADS = {768: 12, 1024: 16}  # width -> attention heads, which no shape tells
 # Weights whose shapes tell the sizes: of patches and width, of the position table, of the feed-forward branch.
 SIZE_WEIGHTS = (
@@ -128,10 +129,10 @@ def _read_hub(weights: dict[str, Tensor], folder: pathlib.Path) -> OfficialCheck
     config_file = folder / CONFIG_FILE
     if config_file.is_file():
         config = EatConfig(**json.loads(config_file.read_text()))
-        fields |= {
-            name: getattr(config, name)
-            for name in ("num_attention_heads", "num_mel_bins", "layer_norm_eps", "classifier_norm_eps")
-        }
+        names = ["num_attention_heads", "num_mel_bins", "layer_norm_eps", "classifier_norm_eps"]
+        if config.num_labels == len(weights.get("model.head.weight", ())):
+            names += LABEL_FIELDS
+        fields |= {name: getattr(config, name) for name in names}
     return OfficialCheckpoint(weights, None, fields)
 
 
@@ -164,7 +165,7 @@ def infer_config(
     if missing := [name for name in SIZE_WEIGHTS if name not in student]:
         raise ValueError(f"the checkpoint lacks {', '.join(missing)} (our names)")
     (hidden_size, _, patch_size, _), positions, mlp = (student[name].shape for name in SIZE_WEIGHTS)
-    fields = {"num_mel_bins": SslamConfig.num_mel_bins} | dict(known_fields)
+    fields = {"num_mel_bins": SslamConfig.num_mel_bins} | _label_fields(student) | dict(known_fields)
     heads = num_attention_heads or fields.get("num_attention_heads") or PUBLISHED_HEADS.get(hidden_size)
     if heads is None:
         raise ValueError(f"no shape tells the attention heads of width {hidden_size}: pass num_attention_heads")
@@ -177,7 +178,7 @@ def infer_config(
         "patch_size": patch_size,
         "max_time_patches": positions[1] // (fields["num_mel_bins"] // patch_size),
     }
-    return SslamConfig(**fields, **_decoder_fields(student, hidden_size), **_label_fields(student))
+    return SslamConfig(**fields, **_decoder_fields(student, hidden_size))
 
 
 def _decoder_fields(student: Mapping[str, Tensor], hidden_size: int) -> dict:
@@ -202,7 +203,7 @@ def _label_fields(student: Mapping[str, Tensor]) -> dict:
         return {"num_labels": num_labels}
     id2label = audioset_id2label()
     label2id = {label: index for index, label in id2label.items()}
-    return {"id2label": id2label, "label2id": label2id, "problem_type": "multi_label_classification"}
+    return dict(zip(LABEL_FIELDS, (id2label, label2id, "multi_label_classification"), strict=True))
 
 
 def architecture(student: Mapping[str, Tensor]) -> type[SslamPreTrainedModel]:

@@ -5,5 +5,8 @@ import sys
 
 import pytest
 
+# Without the options of pyproject.toml, which leave out slow tests: here every test runs or says why not.
+OPTIONS = ["--override-ini", "addopts=", "--quiet", "-W", "ignore"]
+
 if __name__ == "__main__":
-    sys.exit(pytest.main([str(pathlib.Path(__file__).parent), "-m", "", "-W", "ignore", *sys.argv[1:]]))
+    sys.exit(pytest.main([str(pathlib.Path(__file__).parent), *OPTIONS, *sys.argv[1:]]))

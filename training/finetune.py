@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import (
     AutoConfig,
     AutoModelForAudioClassification,
+    PreTrainedConfig,
     PreTrainedModel,
     SequenceFeatureExtractor,
     Trainer,
@@ -221,11 +222,11 @@ class ClassificationTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def build_classifier(arguments: ClassifierArguments, classes: list[str], multi_label: bool) -> PreTrainedModel:
-    """The encoder of a checkpoint with a new head, its classes written into its configuration.
+def read_config(arguments: ClassifierArguments) -> PreTrainedConfig:
+    """The configuration of the checkpoint with the fields that the recipe changes.
 
     Raises:
-        ValueError: no checkpoint, or a configuration field that the model does not have.
+        ValueError: no checkpoint, or a field that the model does not have.
     """
     if not arguments.init_from:
         raise ValueError("model.init_from is empty: name the folder of a pretrained model")
@@ -234,6 +235,13 @@ def build_classifier(arguments: ClassifierArguments, classes: list[str], multi_l
         raise ValueError(f"unknown field of section model: {', '.join(unknown)}; see {type(config).__name__}")
     for name, value in arguments.options.items():
         setattr(config, name, value)
+    return config
+
+
+def build_classifier(
+    arguments: ClassifierArguments, config: PreTrainedConfig, classes: list[str], multi_label: bool
+) -> PreTrainedModel:
+    """The encoder of a checkpoint with a new head, its classes written into its configuration."""
     config.id2label = dict(enumerate(classes))
     config.label2id = {name: index for index, name in enumerate(classes)}
     config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
@@ -295,9 +303,10 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     """Everything that a run needs, ready to train."""
     data, optim, run = arguments.data, arguments.optim, arguments.run
     set_seed(run.seed)
-    feature_extractor = build_feature_extractor(data)
+    config = read_config(arguments.model)
+    feature_extractor = build_feature_extractor(data, config.num_mel_bins)
     training, evaluation, classes = build_clips(arguments, feature_extractor)
-    model = build_classifier(arguments.model, classes, data.multi_label)
+    model = build_classifier(arguments.model, config, classes, data.multi_label)
     groups = parameter_groups(
         model, optim.learning_rate, optim.weight_decay, optim.floor, optim.layer_decay, optim.exclude_bias_and_norm
     )

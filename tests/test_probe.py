@@ -1,0 +1,119 @@
+import json
+import sys
+
+import numpy
+import pytest
+import torch
+
+from modeling_sslam import SslamFeatureExtractor, SslamModel
+from tests.conftest import tiny_config
+from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_checkpoint, write_clips
+from training.labelled_data import EvaluationArguments, LabelledDataArguments
+from training.probe import (
+    PROBES,
+    ProbeData,
+    ProbeOptions,
+    attentive_probe,
+    extract_features,
+    linear_probe,
+    load_probe_data,
+    main,
+    probe_model,
+    random_twin,
+)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("bank"))
+
+
+def probe_data(clips, kind) -> ProbeData:
+    data = LabelledDataArguments(**data_section(clips, kind))
+    evaluation = EvaluationArguments(**evaluation_section(kind))
+    return load_probe_data(data, evaluation, SslamFeatureExtractor(target_length=TARGET_LENGTH))
+
+
+def separable(num_clips: int, several: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 8) features whose first three channels tell the classes, and (N, 3) targets."""
+    generator = torch.Generator().manual_seed(num_clips)
+    targets = (torch.rand(num_clips, 3, generator=generator) < 0.5).float()
+    if not several:
+        targets = torch.eye(3)[torch.randint(3, (num_clips,), generator=generator)]
+    features = torch.randn(num_clips, 8, generator=generator)
+    features[:, :3] += 8 * targets
+    return features, targets
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_linear_probe_finds_what_is_there(several):
+    (features, targets), (held_out, wanted) = separable(200, several), separable(50, several)
+    scores = linear_probe(features, targets, held_out, several, inverse_regularization=1.0)
+    found = scores > 0.5 if several else numpy.eye(3)[scores.argmax(1)]
+    assert (found == wanted.numpy()).mean() > 0.97
+
+
+def test_class_without_training_clips_gets_no_probability():
+    features, targets = separable(50, several=False)
+    targets = torch.nn.functional.pad(targets, (1, 0))
+    scores = linear_probe(features, targets, features, False, 1.0)
+    assert scores.shape == (50, 4)
+    assert scores[:, 0].max() == 0
+
+
+def test_attentive_probe_finds_the_one_token_that_matters():
+    def clips(number):
+        features, targets = separable(number, several=False)
+        tokens = torch.randn(number, 6, 9, generator=torch.Generator().manual_seed(0))
+        tokens[:, 2] = torch.nn.functional.pad(features, (1, 0), value=6.0)  # channel 0 says which token to look at
+        return tokens, targets
+
+    (tokens, targets), (held_out, wanted) = clips(300), clips(60)
+    options = ProbeOptions(epochs=20, learning_rate=1e-2)
+    scores = attentive_probe(tokens, targets, held_out, False, options)
+    assert (scores.argmax(1) == wanted.argmax(1).numpy()).mean() > 0.9
+    assert numpy.array_equal(scores, attentive_probe(tokens, targets, held_out, False, options))
+
+
+def test_features_are_the_tokens_of_the_encoder(spectrograms):
+    model = SslamModel(tiny_config()).eval()
+    features = extract_features(model, spectrograms, torch.eye(3), batch_size=2, keep_patches=True)
+    tokens = model(spectrograms).last_hidden_state
+    torch.testing.assert_close(features.class_token, tokens[:, 0])
+    torch.testing.assert_close(features.mean, tokens[:, 1:].mean(1))
+    torch.testing.assert_close(features.patches, tokens[:, 1:])
+    assert extract_features(model, spectrograms, torch.eye(3), 2, keep_patches=False).patches is None
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("event", "accuracy"), ("soundscape", "mean_average_precision")])
+def test_every_probe_of_a_model(clips, kind, metric):
+    options = ProbeOptions(probes=",".join(PROBES), epochs=2)
+    results = probe_model(SslamModel(tiny_config()), probe_data(clips, kind), options)
+    assert list(results) == list(PROBES)
+    assert all(0 <= result[metric] <= 1 for result in results.values())
+
+
+def test_random_twin_is_another_draw_of_the_same_architecture():
+    model = SslamModel(tiny_config())
+    state = torch.get_rng_state()
+    twin, again, other = (random_twin(model, seed) for seed in (0, 0, 1))
+    weights = [of.layers[0].mlp.fc1.weight for of in (twin, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_command(clips, tmp_path, monkeypatch, capsys):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    filters = ["data.filters={kind: [event], split: [train]}", "evaluation.filters={kind: [event], split: [test]}"]
+    options = ["--model", str(checkpoint), "--data", str(clips), "data.label_column=labels", "data.num_workers=0"]
+    monkeypatch.setattr(sys, "argv", ["probe", *options, *filters])
+    main()
+    results = json.loads(capsys.readouterr().out)
+    assert set(results) == {"pretrained", "random"}
+    assert set(results["random"]) == {"linear_class_token", "linear_mean"}
+
+
+def test_unknown_probe():
+    with pytest.raises(ValueError, match="unknown probe nearest; choose from linear_class_token"):
+        ProbeOptions(probes="linear_mean,nearest")

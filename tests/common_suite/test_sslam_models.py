@@ -74,10 +74,10 @@ class SslamCommonTests(ModelTesterMixin):
     """What differs from text models, on which the common tests were written."""
 
     test_resize_embeddings = False
-    tester_class = SslamModelTester
+    model_tester_class = SslamModelTester
 
     def setUp(self):
-        self.model_tester = self.tester_class()
+        self.model_tester = self.model_tester_class()
 
     def test_config(self):
         sizes = {"hidden_size": self.model_tester.hidden_size, "num_attention_heads": 4}
@@ -108,4 +108,4 @@ class SslamModelTest(SslamCommonTests, unittest.TestCase):
 
 class SslamForPreTrainingTest(SslamCommonTests, unittest.TestCase):
     all_model_classes = (SslamForPreTraining,)
-    tester_class = SslamForPreTrainingTester
+    model_tester_class = SslamForPreTrainingTester

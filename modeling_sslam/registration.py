@@ -13,7 +13,7 @@ def register_family(
     models: Iterable[type[PreTrainedModel]],
     feature_extractor: type[FeatureExtractionMixin],
 ) -> None:
-    """Registers a configuration, its models under the Auto classes that `config_class.auto_classes` names, and its extractor.
+    """Registers a configuration, its extractor, and its models under the Auto classes of `config_class.auto_classes`.
 
     From then on `save_pretrained` of each also writes the code that `trust_remote_code=True` loads.
 

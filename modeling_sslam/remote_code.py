@@ -1,7 +1,7 @@
 """What a saved folder needs so that it loads with `trust_remote_code=True` where this package is not installed.
 
-`save_pretrained` copies the module of a class and its siblings into the folder, but names only the class being saved in
-`config.json`. The configuration therefore names the Auto classes of its whole family itself.
+`save_pretrained` copies the module of a class and its siblings into the folder, but names only the class being saved
+in `config.json`. The configuration therefore names the Auto classes of its whole family itself.
 """
 
 from __future__ import annotations

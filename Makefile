@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
+PIP_INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
 # PyTorch's index of CPU wheels. `make TORCH_INDEX=` takes what your package index has: on Linux, the CUDA build.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # `make demo DATA=folder` runs on your own audio instead of generated audio.
@@ -44,10 +46,11 @@ benchmark: $(READY)  ## speed and memory, as ratios to the machine's matmul rate
 clean:  ## remove the environment and the caches, but not outputs/
 	rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .ruff_cache
 
-# torch comes first and alone, because only it is to be looked up in the other index.
+# torch comes first and alone, because only it is to be looked up in the other index. Compiling all that is installed
+# takes longer than installing it; Python compiles what is used when it is first used.
 $(READY): setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -c constraints.txt $(if $(TORCH_INDEX),--retries 1 --extra-index-url $(TORCH_INDEX)) torch
-	$(BIN)/pip install -c constraints.txt -e '.[train,dev]'
+	$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--retries 1 --extra-index-url $(TORCH_INDEX)) torch
+	$(PIP_INSTALL) --editable '.[train,dev]'
 	touch $@

@@ -1,4 +1,4 @@
-"""Self-supervised audio encoders for transformers. Importing this package registers every family with the Auto classes."""
+"""Self-supervised audio encoders for transformers. Importing it registers every family with the Auto classes."""
 
 from .configuration_eat import EatConfig
 from .configuration_sslam import SslamConfig
@@ -10,7 +10,8 @@ from .modeling_sslam import (
     SslamForPreTraining,
     SslamModel,
 )
-from .registration import register_family
+from .pipeline_audio_classification import SslamAudioClassificationPipeline
+from .registration import register_family, register_pipeline
 
 register_family(
     SslamConfig,
@@ -18,11 +19,13 @@ register_family(
     SslamFeatureExtractor,
 )
 register_family(EatConfig, [EatModel, EatForAudioClassification], SslamFeatureExtractor)
+register_pipeline("audio-tagging", SslamAudioClassificationPipeline)
 
 __all__ = [
     "EatConfig",
     "EatForAudioClassification",
     "EatModel",
+    "SslamAudioClassificationPipeline",
     "SslamConfig",
     "SslamFeatureExtractor",
     "SslamForAudioClassification",

@@ -35,6 +35,9 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
         pooling: what the classifier sees: the class token ("cls"), or the patch tokens pooled by "mean", "attentive"
             or "linear_softmax".
         classifier_norm_eps: of the norm before the classifier; 1e-6 in the fairseq releases, 1e-5 in the hub ones.
+
+    Raises:
+        ValueError: sizes that do not divide, or an unknown pooling.
     """
 
     model_type = "sslam"
@@ -70,8 +73,7 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
     pooling: str = "cls"
     classifier_norm_eps: float = 1e-6
 
-    def validate_sizes(self):
-        """Cross-field checks; run whenever a configuration is built. Raises ValueError."""
+    def __post_init__(self, **kwargs):
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
@@ -80,6 +82,7 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
             raise ValueError(f"num_mel_bins {self.num_mel_bins} is not a multiple of patch_size {self.patch_size}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        super().__post_init__(**kwargs)
 
     @property
     def num_frequency_patches(self) -> int:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import transformers
-from transformers import AutoConfig, AutoFeatureExtractor, FeatureExtractionMixin, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    FeatureExtractionMixin,
+    Pipeline,
+    PreTrainedModel,
+)
+from transformers.pipelines import PIPELINE_REGISTRY
 
 
 def register_family(
@@ -29,3 +37,10 @@ def register_family(
         auto_class = auto_class_of[f"{model_class.__module__.rpartition('.')[2]}.{model_class.__name__}"]
         getattr(transformers, auto_class).register(config_class, model_class, exist_ok=True)
         model_class.register_for_auto_class(auto_class)
+
+
+def register_pipeline(task: str, pipeline_class: type[Pipeline]) -> None:
+    """Makes `pipeline(task)` use `pipeline_class` for audio classifiers. transformers' own tasks stay as they are."""
+    PIPELINE_REGISTRY.register_pipeline(
+        task, pipeline_class=pipeline_class, pt_model=(AutoModelForAudioClassification,), type="audio"
+    )

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from huggingface_hub.errors import StrictDataclassClassValidationError
 
 from modeling_sslam import (
     SslamConfig,
@@ -227,5 +226,5 @@ def test_masks_that_do_not_fit_are_refused(config, spectrograms):
     ],
 )
 def test_configuration_that_does_not_fit_is_refused(fields, message):
-    with pytest.raises(StrictDataclassClassValidationError, match=message):
+    with pytest.raises(ValueError, match=message):
         SslamConfig(**fields)

@@ -40,10 +40,7 @@ def case(kind: str) -> Callable[[Handler], Handler]:
 
 
 def close(name: str, got: torch.Tensor, want: torch.Tensor, atol: float = 0.0, rtol: float = 0.0) -> Check:
-    """Largest difference, in units in which 1 is the tolerance `atol + rtol * max|want|`, rescaled to that tolerance.
-
-    A relative tolerance is relative to the largest magnitude of the recorded tensor.
-    """
+    """Largest absolute difference, against the tolerance `atol + rtol * max|want|`."""
     tolerance = atol + rtol * want.double().abs().max().item() if want.numel() else atol
     if got.shape != want.shape:
         return Check(f"{name}: shape {tuple(got.shape)} is not {tuple(want.shape)}", float("inf"), tolerance)

@@ -49,13 +49,12 @@ def modules(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Chec
         layer_norm_eps=config["norm_eps"],
     )
     yield from layer_checks(sizes, sub_state(weights, "block."), tensors)
-    for name in ("eq", "neq", "even"):
-        decoder_config = decoder_sizes(sizes, config[f"decoder_{name}"])
-        decoder = SslamDecoder(decoder_config).eval()
-        official = {f"decoder.{key}": value for key, value in sub_state(weights, f"decoder_{name}.").items()}
+    for name in (key for key in config if key.startswith("decoder_")):
+        decoder = SslamDecoder(decoder_sizes(sizes, config[name])).eval()
+        official = {f"decoder.{key}": value for key, value in sub_state(weights, f"{name}.").items()}
         load_state(decoder, official_to_ours(official), "decoder.")
-        got = decoder(tensors[f"decoder_{name}_in"], config["grid"][1])
-        yield close(f"decoder {name}", got, tensors[f"decoder_{name}_out"], atol=1e-5)
+        got = decoder(tensors[f"{name}_in"], config["grid"][1])
+        yield close(name, got, tensors[f"{name}_out"], atol=1e-5)
 
     patches = PatchEmbedding(config["width"], weights["patch.proj.weight"].shape[2:])
     load_state(patches.projection, sub_state(weights, "patch.proj."), "")
@@ -114,9 +113,10 @@ def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Chec
     weights = student_and_teacher(path)
     if weights is None:
         load_by_rule(model)
+    else:
+        load_official(model, weights[0], prefix="")
+    if "token_index" in tensors:
         yield from full_size_encoder(path, model, tensors)
-        return
-    load_official(model, weights[0], prefix="")
     for name, source in tensors.items():
         if not name.endswith("_source"):
             continue

@@ -13,6 +13,7 @@ from torch import nn
 from modeling_sslam import SslamConfig
 from modeling_sslam.checkpoint_keys import DECODER_NAMES, ENCODER_NAMES, HEAD_NAMES, official_to_ours, split_teacher
 
+SHARED_CASES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "golden" / "sslam"
 BASE = {"embed_dim": 768, "depth": 12, "num_heads": 12}
 
 
@@ -84,8 +85,12 @@ def student_and_teacher(path: pathlib.Path) -> tuple[dict, dict | None] | None:
 
 
 def real_clip(path: pathlib.Path, name: str) -> torch.Tensor:
-    """(1, T, F) recorded spectrogram of the case `name` beside `path`."""
-    return load_file(path.parent / name / "io.safetensors")["fbank"]
+    """(1, T, F) recorded spectrogram of the case `name`: beside `path`, or in the project's shared folder."""
+    folders = (path.parent, SHARED_CASES)
+    folder = next((folder for folder in folders if (folder / name).exists()), None)
+    if folder is None:
+        raise ValueError(f"{path} needs the case {name}, which is in none of {', '.join(map(str, folders))}")
+    return load_file(folder / name / "io.safetensors")["fbank"]
 
 
 def seeded_source(path: pathlib.Path) -> torch.Tensor | None:

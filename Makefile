@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
 PIP_INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
+# transformers' common tests bring marks of their own.
+PYTEST := $(BIN)/python -m pytest -W ignore::pytest.PytestUnknownMarkWarning
 unexport PYTHONDONTWRITEBYTECODE
 # PyTorch's index of CPU wheels. `make TORCH_INDEX=` takes what your package index has: on Linux, the CUDA build.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -27,7 +29,7 @@ demo: $(READY)  ## pretrain, probe, fine-tune and load a tiny SSLAM; DATA=folder
 # The common tests are named although they lie below tests/: only so does pytest-xdist's main process load their
 # conftest.py, which fetches them once and reports their skips. One thread for each of the two processes.
 test: $(READY)  ## the suite, with transformers' own common tests
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests tests/common_suite $(TEST_FLAGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal tests tests/common_suite $(TEST_FLAGS)
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -38,7 +40,7 @@ format: $(READY)  ## let ruff repair what it can
 	$(BIN)/ruff format .
 
 soak: $(READY)  ## the slow tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests $(TEST_FLAGS)
+	HF_HUB_OFFLINE=1 $(PYTEST) -m slow tests $(TEST_FLAGS)
 
 benchmark: $(READY)  ## speed and memory, as ratios to the machine's matmul rate
 	$(BIN)/python -m training.benchmark $(BENCHMARK_FLAGS)

@@ -56,19 +56,19 @@ def inverse_block_mask(
     blocks = num_blocks(num_tokens, mask_prob, mask_prob_adjust, block_time * block_frequency)
     centres = torch.randint(num_tokens, (num_rows, blocks), generator=generator, device=device)
 
-    first_offset = -(block_size // 2)
-    time = centres.div(num_frequency, rounding_mode="floor")[..., None] + first_offset
-    time = time + torch.arange(block_time, device=device)
-    frequency = (centres % num_frequency)[..., None] + first_offset + torch.arange(block_frequency, device=device)
-    inside_time = (time >= 0) & (time < num_time)
-    inside_frequency = (frequency >= 0) & (frequency < num_frequency)
-    cells = time[..., :, None] * num_frequency + frequency[..., None, :]
-    inside = inside_time[..., :, None] & inside_frequency[..., None, :]
-    # Cells beyond the border go to one spare column, so that the scatter has a fixed shape.
-    cells = torch.where(inside, cells, num_tokens).flatten(1)
+    # Blocks are drawn on a grid with a margin on all sides, which is then cut off: no cell needs a border check.
+    margin = block_size // 2
+    rows_with_margin = num_time + max(block_time - 1, margin)
+    columns_with_margin = num_frequency + max(block_frequency - 1, margin)
+    block = torch.arange(block_time, device=device)[:, None] * columns_with_margin
+    block = (block + torch.arange(block_frequency, device=device)).flatten()
+    first_cells = centres + centres.div(num_frequency, rounding_mode="floor") * (columns_with_margin - num_frequency)
+    cells = (first_cells[..., None] + block).flatten(1)
+    in_block = torch.zeros(num_rows, rows_with_margin * columns_with_margin, device=device).scatter_(1, cells, 1.0)
+    in_block = in_block.unflatten(1, (rows_with_margin, columns_with_margin))
+    in_block = in_block[:, margin : margin + num_time, margin : margin + num_frequency].flatten(1)
 
-    in_block = torch.zeros(num_rows, num_tokens + 1, device=device).scatter_(1, cells, 1.0)
-    rank = torch.rand(num_rows, num_tokens, generator=generator, device=device) + in_block[:, :num_tokens]
+    rank = torch.rand(num_rows, num_tokens, generator=generator, device=device) + in_block
     visible = rank.topk(num_visible, dim=1, sorted=False).indices
     return torch.ones(num_rows, num_tokens, dtype=torch.bool, device=device).scatter_(1, visible, False)
 

@@ -22,16 +22,17 @@ BASELINE = (
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """How a metric is shown: its name, and the factor from the value in the JSON."""
+    """How a metric is shown: its name, the factor from the value in the JSON, and the digits after the point."""
 
     name: str
-    scale: float
+    scale: int
+    digits: int
 
 
 METRICS = {
-    "mean_average_precision": Metric("mAP", 100),
-    "accuracy": Metric("accuracy", 100),
-    "d_prime": Metric("d'", 1),
+    "mean_average_precision": Metric("mAP", 100, 1),
+    "accuracy": Metric("accuracy", 100, 1),
+    "d_prime": Metric("d'", 1, 2),
 }
 
 
@@ -79,7 +80,8 @@ class Score:
 
     @property
     def shown_value(self) -> str:
-        return f"{self.value * METRICS[self.metric].scale:.1f}"
+        metric = METRICS[self.metric]
+        return f"{self.value * metric.scale:.{metric.digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)

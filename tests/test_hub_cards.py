@@ -31,7 +31,7 @@ RESULTS = {
         "pretrained": {"linear_mean": {"accuracy": 0.7125}},
         "random weights": {"linear_mean": {"accuracy": 0.4}},
     },
-    "finetune": {"eval_mean_average_precision": 0.8, "eval_loss": 1.5},
+    "finetune": {"eval_mean_average_precision": 0.8, "eval_d_prime": 1.234, "eval_loss": 1.5},
 }
 
 
@@ -78,6 +78,7 @@ def test_measured_numbers_are_those_of_the_json(tmp_path, results_file):
     assert [(result.metric_type, result.metric_value) for result in card.data.eval_results] == [
         ("accuracy", 0.7125),
         ("mean_average_precision", 0.8),
+        ("d_prime", 1.234),
     ]
     assert card.data.model_name == "outputs/model"
     assert (
@@ -87,6 +88,7 @@ def test_measured_numbers_are_those_of_the_json(tmp_path, results_file):
         "| ESC-10, fold 4 | accuracy | probe, random weights, linear mean | outputs/model | 40.0 | **measured"
         in card.text
     )
+    assert "| ESC-10, fold 4 | d' | finetune | outputs/model | 1.23 | **measured" in card.text
     assert RESULTS["command"] in card.text
     assert "measured on cores 2, torch 2.13.0, 2026-11-21, by" in card.text
 
@@ -94,6 +96,7 @@ def test_measured_numbers_are_those_of_the_json(tmp_path, results_file):
     assert [(entry.task_id, entry.value) for entry in entries] == [
         ("probe_pretrained_linear_mean_accuracy", 0.7125),
         ("finetune_mean_average_precision", 0.8),
+        ("finetune_d_prime", 1.234),
     ]
     assert {entry.dataset_id for entry in entries} == {"local/esc_10_fold_4"}
     assert all("measured here: outputs/model" in entry.notes for entry in entries)

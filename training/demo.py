@@ -1,7 +1,7 @@
 """From nothing to a classifier in a few minutes on 2 CPU cores: `make demo`, or `python -m training.demo`.
 
 Makes a bank of sounds (or reads a folder with a CSV), pretrains a tiny SSLAM through both stages, probes each against
-the same model with random weights, fine-tunes it, loads the result through `pipeline`, and writes pictures and numbers.
+the same model with random weights, fine-tunes it, loads the result through `pipeline`, writes pictures and numbers.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Effort:
     """How much is done: clips of each kind, and updates."""
 
     clips: int = 800
-    stage1_steps: int = 300
-    stage2_steps: int = 150
-    finetune_steps: int = 100
+    stage1_steps: int = 900
+    stage2_steps: int = 300
+    finetune_steps: int = 150
 
 
 FULL = Effort()
-REDUCED = Effort(clips=160, stage1_steps=40, stage2_steps=15, finetune_steps=15)
+REDUCED = Effort(clips=160, stage1_steps=120, stage2_steps=30, finetune_steps=20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def real_data(folder: pathlib.Path) -> DemoData:
     csv, audio = candidates[0], folder / "audio"
     data = {"path": str(csv), "audio_root": str(audio), "label_column": "category", "filters": {"fold": [1, 2, 3]}}
     overrides = [f"data.audio_root={audio}", "data.filters={fold: [1, 2, 3]}", "data.target_length=304"]
-    overrides += ["data.normalization=esc50", "data.batch_size=16", "objective.mix_window=64"]
+    overrides += ["data.mean=-8.7", "data.std=2.1", "objective.mix_window=64"]
     return DemoData(csv, overrides, {csv.stem: (data, {"filters": {"fold": [4]}})})
 
 
@@ -220,6 +220,8 @@ def run_demo(data_folder: pathlib.Path | None, output: pathlib.Path, effort: Eff
     results = {
         "command": " ".join(["python -m training.demo", *sys.argv[1:]]),
         "machine": machine(),
+        "dataset": "generated sounds" if data_folder is None else data.csv.stem,
+        "model": str(output / "model"),
         "effort": dataclasses.asdict(effort),
         "probe": probes,
         "finetune": finetuned,

@@ -84,9 +84,7 @@ def test_a_batch_holds_the_extractors_features(folder):
 def test_order_does_not_depend_on_workers(folder):
     alone, with_workers = read(folder, 7), read(folder, 7, workers=2)
     assert [batch.position for batch in alone] == [batch.position for batch in with_workers]
-    assert all(
-        torch.equal(a.input_values, b.input_values) for a, b in zip(alone, with_workers, strict=True)
-    )
+    assert all(torch.equal(a.input_values, b.input_values) for a, b in zip(alone, with_workers, strict=True))
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4])  # within the first epoch, and after batches that ran across epochs
@@ -94,9 +92,7 @@ def test_resume_goes_on_exactly(folder, stop):
     whole = read(folder, 7)
     rest = read(folder, 7 - stop, start=whole[stop - 1].position, workers=2)
     assert [batch.position for batch in rest] == [batch.position for batch in whole[stop:]]
-    assert all(
-        torch.equal(a.input_values, b.input_values) for a, b in zip(rest, whole[stop:], strict=True)
-    )
+    assert all(torch.equal(a.input_values, b.input_values) for a, b in zip(rest, whole[stop:], strict=True))
 
 
 def rows_of(folder, epochs, **kwargs):

@@ -1,6 +1,6 @@
 """Self-supervised pretraining on one or many processes.
 
-    accelerate launch training/pretrain.py --config training/recipes/sslam_stage1_base.yaml data.path=... [run.seed=2]
+accelerate launch training/pretrain.py --config training/recipes/sslam_stage1_base.yaml data.path=... [run.seed=2]
 """
 
 from __future__ import annotations

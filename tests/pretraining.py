@@ -18,7 +18,7 @@ TINY = {
         "decoder_hidden_size": 32,
         "decoder_num_layers": 2,
     },
-    "objective": {"name": "sslam_stage1", "clones": 2, "class_loss_rows": 8, "mix_window": 32},
+    "objective": {"name": "sslam_stage1", "clones": 2, "class_loss_rows": 8},
     "data": {
         "format": "folder",
         "target_length": 128,

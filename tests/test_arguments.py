@@ -51,8 +51,7 @@ def test_written_settings_repeat_the_run(recipe, tmp_path):
 def test_published_recipes(path):
     """Every field exists, and the class term weighs as much as in the official runs: 192 rows a device batch."""
     arguments = load_arguments(path)
-    _, objective_config = OBJECTIVES[arguments.objective.name]
-    objective = objective_config(**arguments.objective.options)
+    objective = OBJECTIVES[arguments.objective.name].config_class(**arguments.objective.options)
     sizes = SslamConfig.large() if "large" in path.stem else SslamConfig.base()
     assert SslamConfig(**arguments.model.options).to_dict() == sizes.to_dict()
     copies = 2 if arguments.objective.name == "sslam_stage2" else 1

@@ -10,13 +10,12 @@ from training.objectives import build_objective
 from training.objectives.sslam import average_layers, instance_norm, spread, squared_error
 
 STAGES = ("sslam_stage1", "sslam_stage2")
-WINDOW = 32
 
 
 def build(stage: str, **fields):
     torch.manual_seed(0)
     model = SslamForPreTraining(tiny_config())
-    return model, build_objective(stage, {"clones": 2, "mix_window": WINDOW} | fields, model)
+    return model, build_objective(stage, {"clones": 2} | fields, model)
 
 
 def run(stage: str, spectrograms: torch.Tensor, seed: int = 0, **fields):
@@ -115,7 +114,7 @@ def test_batches_given_in_parts_average_to_the_whole(spectrograms):
 
 
 def test_retention_target_is_own_inside_the_windows_and_a_mean_outside(spectrograms):
-    model, objective = build("sslam_stage2")
+    model, objective = build("sslam_stage2", mix_window=32)
     batch = {"input_values": spectrograms, "mix_windows": torch.tensor([16, 64])}
     terms = objective.terms(model, batch, torch.Generator().manual_seed(0))
     grid = terms.retention_target.unflatten(1, (8, 8))
@@ -131,8 +130,16 @@ def test_retention_target_is_own_inside_the_windows_and_a_mean_outside(spectrogr
     assert torch.allclose(grid[:, outside], expected, atol=1e-6)
 
 
+def test_defaults_are_those_of_the_official_stages():
+    model, stage1 = build("sslam_stage1")
+    stage2 = build_objective("sslam_stage2", {}, model)
+    assert (stage1.config.num_class_target_layers, stage2.config.num_class_target_layers) == (None, 1)
+    assert stage2.config.clones == 8
+    assert stage2.window(1024) == 240
+
+
 def test_windows_can_differ_between_clips(spectrograms):
-    model, objective = build("sslam_stage2", mix_windows_per_clip=True)
+    model, objective = build("sslam_stage2", mix_window=32, mix_windows_per_clip=True)
     windows = torch.tensor([[0, 32], [16, 64], [48, 80]])
     terms = objective.terms(
         model, {"input_values": spectrograms, "mix_windows": windows}, torch.Generator().manual_seed(0)
@@ -187,5 +194,7 @@ def test_a_mask_that_leaves_nothing_is_refused(spectrograms):
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown objective 'byol': choose one of sslam_stage1, sslam_stage2"):
         build("byol")
+    with pytest.raises(ValueError, match="unknown field mix_window of objective 'sslam_stage1'"):
+        build("sslam_stage1", mix_window=32)
     with pytest.raises(ValueError, match="unknown field clone of objective 'sslam_stage1': it has clones"):
         build("sslam_stage1", clone=3)

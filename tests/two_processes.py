@@ -18,7 +18,7 @@ def build(stage: str):
     """A model without mask noise, its objective, and the accelerator of a pretraining run."""
     torch.manual_seed(0)
     model = SslamForPreTraining(SslamConfig(**TINY["model"], mask_noise_std=0.0))
-    objective = build_objective(stage, {"class_loss_rows": 8, "clones": 2, "mix_window": 32}, model)
+    objective = build_objective(stage, {"class_loss_rows": 8, "clones": 2}, model)
     with torch.no_grad():  # a teacher that differs from the student
         for parameter in objective.teacher.model.parameters():
             parameter.mul_(1.1)

@@ -25,6 +25,7 @@ import torch
 from modeling_sslam import SslamConfig, SslamForPreTraining, SslamModel
 from modeling_sslam.masking import inverse_block_mask, num_kept_tokens
 from modeling_sslam.spectrogram import KaldiFbank
+from training.mixing import default_window
 from training.objectives import build_objective
 from training.objectives.sslam import SslamObjectiveConfig
 
@@ -111,7 +112,8 @@ def step_flops(config: SslamConfig, stage: int, clips: int, clones: int) -> floa
     student = 3 * rows * (encoder_flops(config, visible) + decoder_flops(config, num_tokens))
     teacher = stage * clips * encoder_flops(config, 1 + num_tokens)
     if stage == 2:
-        mixed = num_tokens - 2 * objective.mix_window // config.patch_size * config.num_frequency_patches
+        window = default_window(CLIP_FRAMES, config.patch_size)
+        mixed = num_tokens - 2 * window // config.patch_size * config.num_frequency_patches
         teacher += clips * encoder_flops(config, 1 + mixed)
     return student + teacher
 

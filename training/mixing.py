@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 
 
+def default_window(num_frames: int, step: int) -> int:
+    """Length of a window in frames: the published 240 of 1024, in proportion, as a multiple of `step`."""
+    return num_frames * 240 // 1024 // step * step
+
+
 def window_starts(num_frames: int, window: int, step: int, first: int | None = None) -> range:
     """Possible starts, in frames, of the first unmixed window, or of the second one when `first` is given.
 

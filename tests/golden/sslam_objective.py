@@ -11,7 +11,6 @@ from modeling_sslam import SslamForPreTraining, SslamModel
 from modeling_sslam.masking import split_indices
 from training.mixing import unmixed_frames, window_starts
 from training.objectives.sslam import (
-    SslamObjectiveConfig,
     SslamStage1Objective,
     SslamStage2Objective,
     SslamTerms,
@@ -31,8 +30,8 @@ from .weights import (
 )
 
 
-def objective_config(config: dict, **overrides) -> SslamObjectiveConfig:
-    """The objective of a case: fields of the recorded configuration under our names."""
+def objective_fields(config: dict, **overrides) -> dict:
+    """Fields of the objective of a case under our names."""
     image = config["image"]
     fields = {
         "clones": config["clone_batch"],
@@ -48,13 +47,13 @@ def objective_config(config: dict, **overrides) -> SslamObjectiveConfig:
         "class_loss_weight": config["cls_loss"],
         "patch_loss_weight": config["d2v_loss"],
     }
-    return SslamObjectiveConfig(**(fields | overrides))
+    return fields | overrides
 
 
 def student_with(objective_class: type, path: pathlib.Path, config: dict, **overrides):
     """Student and objective (with its teacher) of a case, with the recorded weights or those of the rule."""
     model = SslamForPreTraining(sslam_config(config))
-    objective = objective_class(model, objective_config(config, **overrides))
+    objective = objective_class(model, objective_class.config_class(**objective_fields(config, **overrides)))
     weights = student_and_teacher(path)
     if weights is None:
         load_by_rule(model)
@@ -151,7 +150,7 @@ def stage1_tensors(model, objective, batch: dict, terms: SslamTerms, tensors: Te
 @case("sslam/stage2_forward")
 def stage2_forward(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
     window = config["mix"]["window"]
-    model, objective = student_with(SslamStage2Objective, path, config, mix_window=window, num_class_target_layers=1)
+    model, objective = student_with(SslamStage2Objective, path, config, mix_window=window)
     clips = stage2_source(path, config, tensors)
     batch = {
         "input_values": clips,

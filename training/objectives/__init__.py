@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from .sslam import SslamObjectiveConfig, SslamStage1Objective, SslamStage2Objective
+from .sslam import SslamStage1Objective, SslamStage2Objective
 
-OBJECTIVES = {
-    "sslam_stage1": (SslamStage1Objective, SslamObjectiveConfig),
-    "sslam_stage2": (SslamStage2Objective, SslamObjectiveConfig),
-}
+OBJECTIVES = {"sslam_stage1": SslamStage1Objective, "sslam_stage2": SslamStage2Objective}
 
 
 def build_objective(name: str, config: dict, model: nn.Module) -> SslamStage1Objective:
@@ -20,7 +17,8 @@ def build_objective(name: str, config: dict, model: nn.Module) -> SslamStage1Obj
     """
     if name not in OBJECTIVES:
         raise ValueError(f"unknown objective {name!r}: choose one of {', '.join(sorted(OBJECTIVES))}")
-    objective_class, config_class = OBJECTIVES[name]
+    objective_class = OBJECTIVES[name]
+    config_class = objective_class.config_class
     unknown = sorted(set(config) - set(config_class.__dataclass_fields__))
     if unknown:
         raise ValueError(

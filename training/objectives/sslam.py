@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from modeling_sslam.masking import gather_tokens, inverse_block_mask, split_indices
-from training.mixing import draw_windows, mix_with_neighbours, unmixed_frames
+from training.mixing import default_window, draw_windows, mix_with_neighbours, unmixed_frames
 from training.teacher import EmaTeacher
 
 
@@ -32,9 +32,7 @@ class SslamObjectiveConfig:
         class_loss_rows: the class term is this many times its mean over rows. The official trainer sums it over the
             rows of a device batch (12 clips x 16 clones = 192) while the patch term is a mean over tokens. None = the
             rows of the batch at hand; 1 = a plain mean; a fixed number keeps the balance on any number of devices.
-        class_loss_weight, patch_loss_weight, retention_loss_weight: weights of the terms.
-        mix_window: frames of each of the two windows that stay unmixed (stage 2).
-        mix_windows_per_clip: draw windows for every clip instead of once a batch (stage 2).
+        class_loss_weight, patch_loss_weight: weights of the terms.
     """
 
     clones: int = 16
@@ -52,9 +50,23 @@ class SslamObjectiveConfig:
     class_loss_rows: int | None = None
     class_loss_weight: float = 1.0
     patch_loss_weight: float = 1.0
-    retention_loss_weight: float = 1.0
-    mix_window: int = 240
+
+
+@dataclasses.dataclass
+class SslamStage2Config(SslamObjectiveConfig):
+    """The fields of stage 1 with the defaults of stage 2, and:
+
+    Args:
+        mix_window: frames of each of the two windows that stay unmixed; None = 240 of 1024, in proportion.
+        mix_windows_per_clip: draw windows for every clip instead of once a batch.
+        retention_loss_weight: weight of the source-retention term.
+    """
+
+    clones: int = 8
+    num_class_target_layers: int | None = 1
+    mix_window: int | None = None
     mix_windows_per_clip: bool = False
+    retention_loss_weight: float = 1.0
 
 
 @dataclasses.dataclass
@@ -139,11 +151,13 @@ class SslamStage1Objective:
 
     Args:
         model: the `SslamForPreTraining` to train; the teacher starts as a copy of its encoder.
-        config: see `SslamObjectiveConfig`.
+        config: an instance of `config_class`; its defaults when not given.
     """
 
+    config_class = SslamObjectiveConfig
+
     def __init__(self, model: nn.Module, config: SslamObjectiveConfig | None = None):
-        self.config = config or SslamObjectiveConfig()
+        self.config = config or self.config_class()
         self.model_config = model.config
         self.teacher = EmaTeacher(
             model.sslam, self.config.ema_decay, self.config.ema_end_decay, self.config.ema_anneal_steps
@@ -190,10 +204,6 @@ class SslamStage1Objective:
                 "target_variance": spread(terms.patch_target, masked_clones),
                 "ema_decay": torch.tensor(self.teacher.decay),
             }
-        if terms.retention_loss is not None:
-            retention_loss = config.retention_loss_weight * terms.retention_loss.mean()
-            loss = loss + retention_loss
-            logs["loss_retention"] = retention_loss.detach()
         return loss, {"loss": loss.detach()} | logs
 
     def mask(self, batch: dict, generator: torch.Generator) -> torch.Tensor:
@@ -296,11 +306,13 @@ class SslamStage2Objective(SslamStage1Objective):
     frames in which it does not sound.
     """
 
+    config_class = SslamStage2Config
+
     def terms(self, model: Callable, batch: dict, generator: torch.Generator) -> SslamTerms:
         clips = batch["input_values"]
         mask = self.mask(batch, generator)
         windows = self.windows(batch, generator)
-        unmixed = unmixed_frames(windows, clips.shape[1], self.config.mix_window)
+        unmixed = unmixed_frames(windows, clips.shape[1], self.window(clips.shape[1]))
         both = torch.cat([clips, mix_with_neighbours(clips, unmixed)])
 
         patch_target, class_target, _ = self.targets(both)
@@ -312,13 +324,23 @@ class SslamStage2Objective(SslamStage1Objective):
             terms.retention_loss = error.gather(1, terms.masked[num_mixed:])
         return terms
 
+    def reduce(self, terms: SslamTerms) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss, logs = super().reduce(terms)
+        retention_loss = self.config.retention_loss_weight * terms.retention_loss.mean()
+        loss = loss + retention_loss
+        return loss, logs | {"loss": loss.detach(), "loss_retention": retention_loss.detach()}
+
+    def window(self, num_frames: int) -> int:
+        """Frames of an unmixed window in clips of `num_frames`."""
+        return self.config.mix_window or default_window(num_frames, self.model_config.patch_size)
+
     def windows(self, batch: dict, generator: torch.Generator) -> torch.Tensor:
         """(1 or B, 2) starts of the unmixed windows in frames: the given ones, or new ones."""
         if "mix_windows" in batch:
             return torch.as_tensor(batch["mix_windows"]).reshape(-1, 2)
         num_clips, num_frames, _ = batch["input_values"].shape
         num_pairs = num_clips if self.config.mix_windows_per_clip else 1
-        return draw_windows(num_pairs, num_frames, self.config.mix_window, self.model_config.patch_size, generator)
+        return draw_windows(num_pairs, num_frames, self.window(num_frames), self.model_config.patch_size, generator)
 
     def unmixed_tokens(self, unmixed: torch.Tensor, num_clips: int) -> torch.Tensor:
         """(1 or B, T) unmixed frames -> (B, L) bool, True = the patch lies in a window of that clip's mixture."""

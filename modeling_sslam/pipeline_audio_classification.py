@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AudioClassificationPipeline, BatchFeature
+from transformers import AudioClassificationPipeline, BatchFeature, PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.pipelines.base import ChunkPipeline
 
 from .audio_io import load_audio, to_mono
+from .configuration_eat import EatConfig
+from .feature_extraction_sslam import SslamFeatureExtractor
 from .long_audio import check_merge, merge_windows, split_windows
 
 
@@ -35,6 +37,13 @@ class SslamAudioClassificationPipeline(ChunkPipeline, AudioClassificationPipelin
         )
         classifier("street.flac", window_s=10, hop_s=5, merge="max", top_k=3, batch_size=8)
     """
+
+    _load_feature_extractor = None  # where the folder has one: the hub repositories of EAT and SSLAM have none
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if self.feature_extractor is None:
+            self.feature_extractor = default_extractor(self.model.config)
 
     def _sanitize_parameters(
         self,
@@ -107,6 +116,22 @@ class SslamAudioClassificationPipeline(ChunkPipeline, AudioClassificationPipelin
         """The stock pipeline's choice, by what the model was trained for."""
         by_problem = {"regression": "none", "multi_label_classification": "sigmoid"}
         return by_problem.get(self.model.config.problem_type, "softmax")
+
+
+def default_extractor(config: PreTrainedConfig) -> SslamFeatureExtractor:
+    """The extractor of the official hub repositories, which all take AudioSet's normalisation.
+
+    Raises:
+        ValueError: a model of another kind, whose extractor nobody can guess.
+    """
+    if not isinstance(config, EatConfig):
+        raise ValueError(
+            f"no feature extractor was found beside this {config.model_type} model: pass `feature_extractor=`, or "
+            "save one into its folder"
+        )
+    extractor = SslamFeatureExtractor.from_preset("audioset", num_mel_bins=config.num_mel_bins)
+    extractor.target_length = min(extractor.target_length, config.max_time_patches * config.patch_size)
+    return extractor
 
 
 def read_input(inputs: Any, sampling_rate: int) -> torch.Tensor:

@@ -193,3 +193,9 @@ def test_bad_arguments_and_inputs_are_refused(classifier):
         classifier(np.zeros(0, dtype=np.float32))
     with pytest.raises(ValueError, match="Cannot decode 6 bytes"):
         classifier(b"broken")
+
+
+def test_a_folder_without_extractor_is_refused(tmp_path, folder):
+    SslamForAudioClassification.from_pretrained(folder).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no feature extractor was found beside this sslam model: pass"):
+        pipeline("audio-tagging", model=str(tmp_path))

@@ -13,7 +13,6 @@ import importlib.util
 import json
 import multiprocessing
 import pathlib
-import platform
 import resource
 import sys
 import time
@@ -28,6 +27,7 @@ from modeling_sslam.spectrogram import KaldiFbank
 from training.mixing import default_window
 from training.objectives import build_objective
 from training.objectives.sslam import SslamObjectiveConfig
+from training.provenance import describe_run
 
 CLIP_FRAMES = 1024
 CLIP_SAMPLES = 160_000
@@ -270,10 +270,9 @@ def main() -> None:
                 print(line(row), flush=True)
                 rows.append(dataclasses.asdict(row))
     if arguments.output:
-        machine = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
-        result = {"command": " ".join(sys.argv), "machine": machine, "torch": torch.__version__, "rows": rows}
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(result, indent=1))
+        run = describe_run(model="SSLAM", dataset="noise")
+        arguments.output.write_text(json.dumps(run | {"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

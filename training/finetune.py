@@ -47,6 +47,7 @@ from training.losses import get_loss
 from training.metrics import build_compute_metrics
 from training.optim import build_optimizer, parameter_groups, set_step
 from training.pretrain import build_feature_extractor
+from training.provenance import describe_run
 
 logger = logging.getLogger(__name__)
 
@@ -347,7 +348,8 @@ def finetune(arguments: FinetuneArguments) -> dict[str, float]:
     if trainer.is_world_process_zero():
         output = pathlib.Path(arguments.run.output_dir)
         write_arguments(arguments, output / "recipe.yaml")
-        (output / "results.json").write_text(json.dumps(results, indent=2))
+        run = describe_run(model=arguments.run.output_dir, dataset=arguments.data.path)
+        (output / "results.json").write_text(json.dumps(run | {"finetune": results}, indent=2))
     return results
 
 

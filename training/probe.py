@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import json
 import logging
+import pathlib
 
 import numpy
 import torch
@@ -40,6 +41,7 @@ from .labelled_data import (
 )
 from .losses import bce_per_clip, cross_entropy
 from .metrics import classification_metrics
+from .provenance import describe_run
 
 PROBES = ("linear_class_token", "linear_mean", "attentive")
 
@@ -258,6 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of a pretrained model and its feature extractor")
     parser.add_argument("--data", required=True, help="CSV file, folder or glob, see `DataArguments`")
+    parser.add_argument("--output", type=pathlib.Path, help="also write the results as JSON")
     parser.add_argument("overrides", nargs="*", help="section.field=value; sections data, evaluation, probe")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
@@ -269,6 +272,10 @@ def main() -> None:
     encoders = {"pretrained": model, "random": random_twin(model, arguments.probe.seed)}
     results = {name: probe_model(encoder, data, arguments.probe) for name, encoder in encoders.items()}
     print(json.dumps(results, indent=2))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        run = describe_run(model=options.model, dataset=options.data)
+        options.output.write_text(json.dumps(run | {"probe": results}, indent=2))
 
 
 if __name__ == "__main__":

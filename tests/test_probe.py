@@ -5,6 +5,7 @@ import numpy
 import pytest
 import torch
 
+from hub_cards.results import read_measurement
 from modeling_sslam import SslamFeatureExtractor, SslamModel
 from tests.conftest import tiny_config
 from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_checkpoint, write_clips
@@ -107,9 +108,11 @@ def test_command(clips, tmp_path, monkeypatch, capsys):
     checkpoint = write_checkpoint(tmp_path / "checkpoint")
     filters = ["data.filters={kind: [event], split: [train]}", "evaluation.filters={kind: [event], split: [test]}"]
     options = ["--model", str(checkpoint), "--data", str(clips), "data.label_column=labels", "data.num_workers=0"]
-    monkeypatch.setattr(sys, "argv", ["probe", *options, *filters])
+    output = tmp_path / "results" / "probe.json"
+    monkeypatch.setattr(sys, "argv", ["probe", "--output", str(output), *options, *filters])
     main()
     results = json.loads(capsys.readouterr().out)
+    assert read_measurement(output).run.command.startswith("python -m training.probe --output")
     assert set(results) == {"pretrained", "random"}
     assert set(results["random"]) == {"linear_class_token", "linear_mean"}
 

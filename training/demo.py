@@ -94,7 +94,7 @@ def real_data(folder: pathlib.Path) -> DemoData:
         raise ValueError(f"{folder} must hold one CSV with the columns filename, fold and category, and audio/")
     csv, audio = candidates[0], folder / "audio"
     data = {"path": str(csv), "audio_root": str(audio), "label_column": "category", "filters": {"fold": [1, 2, 3]}}
-    overrides = [f"data.audio_root={audio}", "data.filters={fold: [1, 2, 3]}", "data.target_length=304"]
+    overrides = [f"data.audio_root={audio}", "data.filters={fold: [1, 2, 3]}", "data.target_length=256"]
     overrides += ["data.mean=-8.7", "data.std=2.1"]
     return DemoData(csv, overrides, {csv.stem: (data, {"filters": {"fold": [4]}})})
 

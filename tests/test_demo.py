@@ -63,6 +63,13 @@ def test_real_sounds(tmp_path):
     assert results["example"]["labels"] == ["quiet"]
 
 
+def test_a_folder_with_other_things_is_not_deleted(tmp_path):
+    (tmp_path / "precious.txt").write_text("data")
+    with pytest.raises(ValueError, match="holds something other than an earlier demo: choose another --output"):
+        run_demo(None, tmp_path, SMALLEST)
+    assert (tmp_path / "precious.txt").exists()
+
+
 def test_folder_without_a_list(tmp_path):
     with pytest.raises(ValueError, match="must hold one CSV with the columns filename, fold and category"):
         real_data(tmp_path)

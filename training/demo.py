@@ -9,11 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
-import platform
 import shutil
-import sys
 import time
 from collections.abc import Callable
 
@@ -33,9 +30,11 @@ from .objectives import build_objective
 from .plots import plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
 from .pretrain import pretrain
 from .probe import ProbeData, ProbeOptions, load_probe_data, probe_model, random_twin
+from .provenance import describe_run, num_cores
 from .synthesize import BankConfig, write_bank
 
 RECIPE = pathlib.Path(__file__).parent / "recipes" / "demo.yaml"
+MARK = ".demo"  # a file in every folder that a demo wrote
 PROBE = "linear_mean"  # logistic regression on the mean of the patch tokens
 METRICS = {True: ("mean_average_precision", "mAP"), False: ("accuracy", "accuracy")}  # by: several labels a clip?
 
@@ -201,10 +200,22 @@ def draw(data: DemoData, checkpoint: pathlib.Path, output: pathlib.Path, probes:
     plot_mixture(output / "mixture.png", clips[1], clips[0], mixture[1], windows[0].tolist(), window)
 
 
-def run_demo(data_folder: pathlib.Path | None, output: pathlib.Path, effort: Effort) -> dict:
-    """The whole demo. Returns what it writes to `results.json`."""
+def clear(output: pathlib.Path) -> None:
+    """An empty folder; what an earlier demo wrote there is deleted.
+
+    Raises:
+        ValueError: the folder holds something else.
+    """
+    if output.exists() and any(output.iterdir()) and not (output / MARK).exists():
+        raise ValueError(f"{output} holds something other than an earlier demo: choose another --output")
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
+    (output / MARK).touch()
+
+
+def run_demo(data_folder: pathlib.Path | None, output: pathlib.Path, effort: Effort) -> dict:
+    """The whole demo. Returns what it writes to `results.json`."""
+    clear(output)
     watch = Stopwatch()
     if data_folder is None:
         data = watch.run("sound bank", synthetic_data, output / "bank", effort.clips)
@@ -217,10 +228,7 @@ def run_demo(data_folder: pathlib.Path | None, output: pathlib.Path, effort: Eff
     example = watch.run("pipeline", classify_one, data, output)
     watch.run("pictures", draw, data, stage2, output, probes)
     results = {
-        "command": " ".join(["python -m training.demo", *sys.argv[1:]]),
-        "machine": machine(),
-        "dataset": "generated sounds" if data_folder is None else data.csv.stem,
-        "model": str(output / "model"),
+        **describe_run(str(output / "model"), "generated sounds" if data_folder is None else data.csv.stem),
         "effort": dataclasses.asdict(effort),
         "probe": probes,
         "finetune": finetuned,
@@ -229,21 +237,6 @@ def run_demo(data_folder: pathlib.Path | None, output: pathlib.Path, effort: Eff
     }
     (output / "results.json").write_text(json.dumps(results, indent=2))
     return results
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def machine() -> dict[str, str | int]:
-    return {
-        "platform": platform.platform(),
-        "cores": num_cores(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
 
 
 def summarize(results: dict, output: pathlib.Path) -> None:

@@ -28,12 +28,17 @@ def describe_run(model: str, dataset: str) -> dict:
     }
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe_machine() -> dict[str, str | int]:
     """Kind of machine and versions, without names that identify it."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     return {
         "device": device,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": num_cores(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -53,14 +53,14 @@ class Row:
         name: what was done.
         seconds: fastest of a few repetitions.
         measure: what is compared with the goal, in words and numbers.
-        value, goal: the number to compare and the one to reach (higher is better), None where there is no goal.
+        value, goal: the number to compare and the one to reach (higher is better), None where there is none.
         peak_mib: peak memory of the work in MiB.
     """
 
     name: str
     seconds: float
     measure: str
-    value: float
+    value: float | None
     goal: float | None = None
     peak_mib: float | None = None
 
@@ -161,7 +161,7 @@ def fbank_rows() -> list[Row]:
     rows = []
     for name, compute, goal in ((*torchaudio_fbank(), 1.5), (*transformers_fbank(), 10.0)):
         if compute is None:
-            rows.append(Row(f"fbank against {name}", ours, "not installed", float("nan")))
+            rows.append(Row(f"fbank against {name}", ours, "not installed", None))
             continue
         few = clips[:8]
         theirs = fastest(lambda compute=compute, few=few: [compute(clip) for clip in few], 3) / len(few)

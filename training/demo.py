@@ -43,10 +43,10 @@ METRICS = {True: ("mean_average_precision", "mAP"), False: ("accuracy", "accurac
 class Effort:
     """How much is done: clips of each kind, and updates."""
 
-    clips: int = 800
+    clips: int = 700
     stage1_steps: int = 600
-    stage2_steps: int = 200
-    finetune_steps: int = 250
+    stage2_steps: int = 150
+    finetune_steps: int = 180
 
 
 FULL = Effort()

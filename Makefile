@@ -48,11 +48,13 @@ benchmark: $(READY)  ## speed and memory, as ratios to the machine's matmul rate
 clean:  ## remove the environment and the caches, but not outputs/
 	rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .ruff_cache
 
-# torch comes first and alone, because only it is to be looked up in the other index. Compiling all that is installed
-# takes longer than installing it; Python compiles what is used when it is first used.
+# torch comes first and alone, because only it is to be looked up in the other index. The pinned versions need no
+# dependency resolution, which halves the time; the last step adds what a platform needs besides them. Compiling all
+# that is installed takes longer than installing it; Python compiles what is used when it is first used.
 $(READY): setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--retries 1 --extra-index-url $(TORCH_INDEX)) torch
+	$(PIP_INSTALL) --no-deps --requirement constraints.txt
 	$(PIP_INSTALL) --editable '.[train,dev]'
 	touch $@

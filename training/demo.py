@@ -43,10 +43,10 @@ METRICS = {True: ("mean_average_precision", "mAP"), False: ("accuracy", "accurac
 class Effort:
     """How much is done: clips of each kind, and updates."""
 
-    clips: int = 700
-    stage1_steps: int = 600
-    stage2_steps: int = 150
-    finetune_steps: int = 180
+    clips: int = 800
+    stage1_steps: int = 500
+    stage2_steps: int = 130
+    finetune_steps: int = 220
 
 
 FULL = Effort()

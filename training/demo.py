@@ -46,7 +46,7 @@ class Effort:
     clips: int = 800
     stage1_steps: int = 500
     stage2_steps: int = 130
-    finetune_steps: int = 220
+    finetune_steps: int = 300
 
 
 FULL = Effort()

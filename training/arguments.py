@@ -107,6 +107,13 @@ class OptimArguments:
     clip_norm: float = 4.0
     exclude_bias_and_norm: bool = False
 
+    def __post_init__(self):
+        if not 0 <= self.warmup_steps < self.total_steps:
+            raise ValueError(
+                f"optim.warmup_steps is {self.warmup_steps}: it must be at least 0 and less than "
+                f"optim.total_steps, which is {self.total_steps}"
+            )
+
 
 @dataclasses.dataclass
 class RunArguments:
@@ -161,11 +168,6 @@ class PretrainArguments:
         for name, value in positive.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
-        if not 0 <= self.optim.warmup_steps < self.optim.total_steps:
-            raise ValueError(
-                f"optim.warmup_steps is {self.optim.warmup_steps}: it must be at least 0 and less than "
-                f"optim.total_steps, which is {self.optim.total_steps}"
-            )
 
 
 class _RecipeLoader(yaml.SafeLoader):

@@ -147,11 +147,6 @@ class FinetuneArguments:
                 f"data.batch_size is {self.data.batch_size}: mixup pairs the clips of a batch, so it must be even "
                 "(augment.mixup_alpha=0 turns mixup off)"
             )
-        if not 0 <= self.optim.warmup_steps < self.optim.total_steps:
-            raise ValueError(
-                f"optim.warmup_steps is {self.optim.warmup_steps}: it must be at least 0 and less than "
-                f"optim.total_steps, which is {self.optim.total_steps}"
-            )
 
 
 class TrainingCollator:

@@ -89,6 +89,16 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
         """Patches along frequency."""
         return self.num_mel_bins // self.patch_size
 
+    @property
+    def num_special_tokens(self) -> int:
+        """Tokens before the patches in a model's output: the class token."""
+        return 1
+
+    @property
+    def time_stride(self) -> int:
+        """Frames from one time step of patches to the next."""
+        return self.patch_size
+
     @classmethod
     def base(cls, **overrides) -> SslamConfig:
         """The published base model (EAT-base, SSLAM)."""

@@ -99,6 +99,24 @@ def split_indices(bool_masked_pos: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     return order[:, : num_tokens - most], order[:, num_tokens - most :]
 
 
+def visible_tokens(bool_masked_pos: torch.Tensor, num_clips: int, num_tokens: int) -> torch.Tensor:
+    """Indices of the visible tokens of a mask, checked against the clips that it is for.
+
+    Args:
+        bool_masked_pos: (num_clips * clones, num_tokens) bool, True = masked.
+    Returns:
+        (num_clips * clones, K) int64, ascending in each row.
+    Raises:
+        ValueError: a mask of another shape, or as in `split_indices`.
+    """
+    if bool_masked_pos.shape[1] != num_tokens or bool_masked_pos.shape[0] % num_clips:
+        raise ValueError(
+            f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}: expected a multiple of {num_clips} rows "
+            f"(clips times clones) and {num_tokens} columns (patches)"
+        )
+    return split_indices(bool_masked_pos)[0]
+
+
 def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Picks tokens row by row: (B, L, D) and (B, K) -> (B, K, D)."""
     return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))

@@ -25,7 +25,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_sslam import SslamConfig
 from .frame_loss import frame_loss
-from .masking import gather_tokens, split_indices
+from .masking import gather_tokens, split_indices, visible_tokens
 from .patches import PatchEmbedding, patch_attention_mask
 from .pooling import AttentivePooling, linear_softmax, masked_mean
 from .positions import time_frequency_table
@@ -249,6 +249,7 @@ class SslamModel(SslamPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         bool_masked_pos: torch.Tensor | None = None,
         bool_dropped_pos: torch.Tensor | None = None,
+        visible_indices: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SslamModelOutput:
         r"""
@@ -259,6 +260,8 @@ class SslamModel(SslamPreTrainedModel):
                 enter the blocks; every row must keep the same number.
             bool_dropped_pos: (B, L) bool, True = the patch is removed after the norm before the blocks; the others
                 keep their positions. Every row must keep the same number.
+            visible_indices: (B * clones, K) int64, ascending, in place of `bool_masked_pos`. See `visible_tokens`:
+                it has to look at a mask before it can be used, and on a GPU to wait for that.
 
         Returns:
             `SslamModelOutput`.
@@ -268,7 +271,9 @@ class SslamModel(SslamPreTrainedModel):
         patches = self.embeddings.patches(input_values)
         token_mask = self._token_mask(attention_mask, input_values)
         if bool_masked_pos is not None:
-            patches, token_mask = self._keep_visible(patches, token_mask, bool_masked_pos)
+            visible_indices = visible_tokens(bool_masked_pos, *patches.shape[:2]).to(patches.device)
+        if visible_indices is not None:
+            patches, token_mask = self._keep_visible(patches, token_mask, visible_indices)
         hidden_states = self.embeddings.add_class_token(patches)
         if bool_dropped_pos is not None:
             hidden_states, token_mask = self._drop(hidden_states, token_mask, bool_dropped_pos)
@@ -294,17 +299,10 @@ class SslamModel(SslamPreTrainedModel):
         return patch_attention_mask(attention_mask, self.config.patch_size, self.config.num_frequency_patches)
 
     def _keep_visible(
-        self, patches: torch.Tensor, token_mask: torch.Tensor | None, bool_masked_pos: torch.Tensor
+        self, patches: torch.Tensor, token_mask: torch.Tensor | None, visible: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Repeats each clip for its clones and keeps the visible patches of each: (B * clones, K, D)."""
-        rows, num_tokens = bool_masked_pos.shape
-        if num_tokens != patches.shape[1] or rows % patches.shape[0]:
-            raise ValueError(
-                f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}: expected a multiple of {patches.shape[0]} "
-                f"rows (clips times clones) and {patches.shape[1]} columns (patches)"
-            )
-        clones = rows // patches.shape[0]
-        visible = split_indices(bool_masked_pos)[0].to(patches.device, non_blocking=True)
+        clones = len(visible) // len(patches)
         kept = gather_tokens(patches.repeat_interleave(clones, dim=0), visible)
         if token_mask is not None:
             token_mask = token_mask.repeat_interleave(clones, dim=0).gather(1, visible)
@@ -340,9 +338,10 @@ class SslamForPreTraining(SslamPreTrainedModel):
     def forward(
         self,
         input_values: torch.Tensor,
-        bool_masked_pos: torch.Tensor,
+        bool_masked_pos: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
+        visible_indices: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SslamForPreTrainingOutput:
         r"""
@@ -352,18 +351,22 @@ class SslamForPreTraining(SslamPreTrainedModel):
             attention_mask: (B, T), 1 = real frame.
             generator: source of the noise that stands for masked tokens, on the model's device. Without it a
                 fixed-seed generator is used, so that the forward pass is a function of its arguments.
+            visible_indices: as in `SslamModel`, in place of `bool_masked_pos`.
 
         Returns:
             `SslamForPreTrainingOutput`.
         Raises:
-            ValueError: wrong rank or size of an argument, or a mask that leaves nothing; see the message.
+            ValueError: wrong rank or size of an argument, no mask, or one that leaves nothing; see the message.
         """
-        encoded = self.sslam(input_values, attention_mask=attention_mask, bool_masked_pos=bool_masked_pos, **kwargs)
+        num_patches = input_values.shape[1] // self.config.patch_size * self.config.num_frequency_patches
+        if bool_masked_pos is not None:
+            visible_indices = visible_tokens(bool_masked_pos, len(input_values), num_patches).to(input_values.device)
+        elif visible_indices is None:
+            raise ValueError("pretraining needs a mask: pass bool_masked_pos or visible_indices")
+        encoded = self.sslam(input_values, attention_mask=attention_mask, visible_indices=visible_indices, **kwargs)
         tokens = encoded.last_hidden_state
-        visible, _ = split_indices(bool_masked_pos)
-        grid = self._noise(bool_masked_pos.shape, tokens, generator)
-        visible = visible.to(tokens.device, non_blocking=True)[..., None].expand(-1, -1, tokens.shape[2])
-        grid = grid.scatter(1, visible, tokens[:, 1:])
+        grid = self._noise((len(tokens), num_patches), tokens, generator)
+        grid = grid.scatter(1, visible_indices[..., None].expand(-1, -1, tokens.shape[2]), tokens[:, 1:])
         return SslamForPreTrainingOutput(
             prediction=self.decoder(grid, self.config.num_frequency_patches),
             class_prediction=tokens[:, 0],
@@ -372,7 +375,7 @@ class SslamForPreTraining(SslamPreTrainedModel):
             attentions=encoded.attentions,
         )
 
-    def _noise(self, shape: torch.Size, like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    def _noise(self, shape: tuple[int, int], like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """(B * clones, L, D) noise with the configured standard deviation, in the type and place of `like`."""
         noise = like.new_empty(*shape, like.shape[2])
         if self.config.mask_noise_std == 0.0:

@@ -18,7 +18,8 @@ from training.arguments import build_arguments
 from training.checkpoint import latest_checkpoint
 from training.monitor import CollapseError, CollapseMonitor, check_loss_scale, read_metrics
 from training.objectives import build_objective
-from training.pretrain import build_accelerator, pretrain, step_generator
+from training.pretrain import build_accelerator, pretrain
+from training.seeding import seeded_generator
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 BIN = pathlib.Path(sys.executable).parent
@@ -161,7 +162,7 @@ def test_gradient_checkpointing_changes_no_number(clips, tmp_path):
 
 def test_random_numbers_are_of_seed_update_and_process():
     def draw(*identity):
-        return torch.rand(3, generator=step_generator(*identity)).tolist()
+        return torch.rand(3, generator=seeded_generator(*identity)).tolist()
 
     assert draw(1, 2, 0) == draw(1, 2, 0)
     assert len({tuple(draw(*identity)) for identity in [(1, 2, 0), (1, 2, 1), (1, 3, 0), (2, 2, 0), (12, 0, 0)]}) == 5

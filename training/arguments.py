@@ -57,9 +57,12 @@ class DataArguments:
         shuffle_buffer: rows from which the next one is drawn. Rows of tar and parquet files hold the encoded audio
             (a buffer of 1000 is about 300 MB), those of folders and CSV files only the path. 0 keeps the order.
         sampling_rate: in Hz, to which clips are resampled.
-        normalization: preset of the spectrogram's mean and standard deviation, see `NORMALIZATION_PRESETS`.
+        normalization: preset of the spectrogram's mean and standard deviation, see `NORMALIZATION_PRESETS`. Without
+            effect for families that standardise every clip by itself.
         mean, std: these statistics, instead of the preset's.
-        target_length: frames of 10 ms; shorter clips are padded, of longer ones the first frames are taken.
+        target_length: frames of 10 ms.
+        crop: "first": shorter clips are padded, of longer ones the first frames are taken; "random": clips are cut
+            anywhere, after they were normalised as a whole, and shorter ones repeated. Pretraining only.
         batch_size: clips a process and forward pass.
         num_workers: processes that decode. The order of the clips does not depend on it.
     """
@@ -78,8 +81,13 @@ class DataArguments:
     mean: float | None = None
     std: float | None = None
     target_length: int = 1024
+    crop: str = "first"
     batch_size: int = 12
     num_workers: int = 4
+
+    def __post_init__(self):
+        if self.crop not in ("first", "random"):
+            raise ValueError(f"data.crop is {self.crop!r}: choose first or random")
 
 
 @dataclasses.dataclass
@@ -93,6 +101,8 @@ class OptimArguments:
         clip_norm: limit of the global gradient norm, 0 for none.
         exclude_bias_and_norm: whether biases and norms escape weight decay. The official code means to exclude them
             but does not.
+        epsilon_after_correction: whether `epsilon` is added after the second moment was corrected for its start, as
+            PyTorch and Optax do, or before, as in fairseq, with which SSLAM and EAT were trained.
     """
 
     learning_rate: float = 5e-4
@@ -106,6 +116,7 @@ class OptimArguments:
     epsilon: float = 1e-8
     clip_norm: float = 4.0
     exclude_bias_and_norm: bool = False
+    epsilon_after_correction: bool = False
 
     def __post_init__(self):
         if not 0 <= self.warmup_steps < self.total_steps:

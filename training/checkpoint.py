@@ -1,7 +1,7 @@
 """Checkpoints of pretraining: one folder each, complete or not there, from which a run goes on exactly.
 
 - `config.json`, `model.safetensors`, `preprocessor_config.json`: what `from_pretrained` loads
-- `teacher.safetensors`: the teacher's encoder
+- `teacher.safetensors`: the teacher's encoder, of objectives that have one
 - `optimizer.pt`, `trainer.pt`, `process_<rank>.pt`: moments; counters; place in the data and random states
 - `recipe.yaml`: the resolved settings
 """
@@ -22,6 +22,7 @@ from transformers import SequenceFeatureExtractor
 
 from .arguments import PretrainArguments, build_arguments, dump_arguments, write_arguments
 from .data import BEGINNING, Position
+from .objectives import Objective
 
 MODEL_FILE = "model.safetensors"
 TEACHER_FILE = "teacher.safetensors"
@@ -49,7 +50,7 @@ class TrainingState:
 
     Attributes:
         model: the unwrapped student.
-        objective: owner of the teacher, see `training/objectives`.
+        objective: see `training/objectives`; its teacher, where it has one, is saved too.
         optimizer: as prepared by Accelerate.
         feature_extractor: saved beside the model.
         step: completed updates.
@@ -57,7 +58,7 @@ class TrainingState:
     """
 
     model: nn.Module
-    objective: object
+    objective: Objective
     optimizer: torch.optim.Optimizer
     feature_extractor: SequenceFeatureExtractor
     step: int = 0
@@ -99,7 +100,8 @@ def load_checkpoint(
     trainer = _load(folder / "trainer.pt")
     _refuse_other_run(folder, arguments, trainer["num_processes"], accelerator.num_processes)
     state.model.load_state_dict(load_file(folder / MODEL_FILE))
-    state.objective.teacher.model.load_state_dict(load_file(folder / TEACHER_FILE))
+    if state.objective.teacher is not None:
+        state.objective.teacher.model.load_state_dict(load_file(folder / TEACHER_FILE))
     state.objective.load_state_dict(trainer["objective"])
     state.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
     if accelerator.scaler is not None:
@@ -166,7 +168,8 @@ def _save_shared(
 ) -> None:
     state.model.save_pretrained(folder)
     state.feature_extractor.save_pretrained(folder)
-    save_file(state.objective.teacher.model.state_dict(), folder / TEACHER_FILE)
+    if state.objective.teacher is not None:
+        save_file(state.objective.teacher.model.state_dict(), folder / TEACHER_FILE)
     torch.save(state.optimizer.state_dict(), folder / "optimizer.pt")
     trainer = {
         "step": state.step,

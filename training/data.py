@@ -23,6 +23,7 @@ from transformers import SequenceFeatureExtractor
 from modeling_sslam.audio_io import load_audio
 
 from .arguments import DataArguments
+from .seeding import seeded_generator
 
 logger = logging.getLogger(__name__)
 
@@ -175,23 +176,54 @@ class RowBatches:
             epoch, position, epoch_size = epoch + 1, 0, position
 
 
+@dataclasses.dataclass(frozen=True)
+class RandomCrop:
+    """Cuts `num_frames` frames from anywhere in a spectrogram; a shorter one is repeated until it is long enough.
+
+    Where a clip is cut depends on the seed, the process and the clip's place in the stream, not on who decodes it.
+
+    Args:
+        num_frames: of the result.
+        seed, rank: of the run, and of this process.
+    """
+
+    num_frames: int
+    seed: int
+    rank: int = 0
+
+    def __call__(self, spectrogram: torch.Tensor, position: Position, index: int) -> torch.Tensor:
+        """(T, F) -> (num_frames, F), for clip `index` of the batch that ends at `position`.
+
+        The last possible start is never drawn, as in the official code of SSAM and MW-MAE.
+        """
+        if len(spectrogram) < self.num_frames:
+            spectrogram = spectrogram.repeat(-(-self.num_frames // len(spectrogram)), 1)
+        spare = len(spectrogram) - self.num_frames
+        generator = seeded_generator(self.seed, self.rank, position.epoch, position.row, index)
+        start = int(torch.randint(max(spare, 1), (), generator=generator))
+        return spectrogram[start : start + self.num_frames]
+
+
 class ClipFeatures:
     """Turns a batch of rows into a batch of spectrograms, inside a `DataLoader` worker.
 
     Args:
-        feature_extractor: pads or cuts to its target length and normalises.
+        feature_extractor: makes and normalises the spectrograms.
         audio_column: where the encoded audio lies in a row.
+        crop: cuts the spectrogram of a whole clip; None for the extractor's own rule, its first frames, or padded.
     """
 
-    def __init__(self, feature_extractor: SequenceFeatureExtractor, audio_column: str):
+    def __init__(self, feature_extractor: SequenceFeatureExtractor, audio_column: str, crop: RandomCrop | None = None):
         self.feature_extractor = feature_extractor
         self.audio_column = audio_column
+        self.crop = crop
 
     def __getitems__(self, batch: RowBatch) -> ClipBatch:
         clips, failures = [], []
-        for row in batch.rows:
+        for index, row in enumerate(batch.rows):
             try:
-                clips.append(self.spectrogram(row[self.audio_column]))
+                spectrogram = self.spectrogram(row[self.audio_column])
+                clips.append(self.crop(spectrogram, batch.position, index) if self.crop else spectrogram)
             except (ValueError, OSError) as error:
                 clips.append(None)
                 failures.append(f"{row[self.audio_column]['path'] or 'clip without a name'}: {error}")
@@ -201,8 +233,8 @@ class ClipFeatures:
     def spectrogram(self, audio: dict) -> torch.Tensor:
         """(T, F) normalised spectrogram of one encoded clip. Raises ValueError when there is nothing to decode."""
         rate = self.feature_extractor.sampling_rate
-        waveform = load_audio(audio, rate)
-        features = self.feature_extractor(waveform, sampling_rate=rate, padding="max_length", return_tensors="pt")
+        length = {"padding": "longest", "truncation": False} if self.crop else {"padding": "max_length"}
+        features = self.feature_extractor(load_audio(audio, rate), sampling_rate=rate, return_tensors="pt", **length)
         return features["input_values"][0]
 
 

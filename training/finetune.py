@@ -33,6 +33,7 @@ from transformers import (
 import modeling_sslam  # noqa: F401  (registers the families)
 from training.arguments import OptimArguments, load_arguments, write_arguments
 from training.augment import random_mixup, spec_augment
+from training.initialize import build_feature_extractor
 from training.labelled_data import (
     EvaluationArguments,
     LabelledClips,
@@ -46,7 +47,6 @@ from training.labelled_data import (
 from training.losses import get_loss
 from training.metrics import build_compute_metrics
 from training.optim import build_optimizer, parameter_groups, set_step
-from training.pretrain import build_feature_extractor
 from training.provenance import describe_run
 
 logger = logging.getLogger(__name__)
@@ -300,13 +300,13 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     data, optim, run = arguments.data, arguments.optim, arguments.run
     set_seed(run.seed)
     config = read_config(arguments.model)
-    feature_extractor = build_feature_extractor(data, config.num_mel_bins)
+    feature_extractor = build_feature_extractor(data, config)
     training, evaluation, classes = build_clips(arguments, feature_extractor)
     model = build_classifier(arguments.model, config, classes, data.multi_label)
     groups = parameter_groups(
         model, optim.learning_rate, optim.weight_decay, optim.floor, optim.layer_decay, optim.exclude_bias_and_norm
     )
-    optimizer = build_optimizer(groups, (optim.beta1, optim.beta2), optim.epsilon)
+    optimizer = build_optimizer(groups, (optim.beta1, optim.beta2), optim.epsilon, optim.epsilon_after_correction)
     trainer_arguments = build_training_arguments(arguments)
     sampler = SeededSampler(
         len(training),

@@ -1,4 +1,4 @@
-"""The model at the start of a run: newly drawn, or from a checkpoint of ours or of the official releases."""
+"""Model and feature extractor at the start of a run; the model newly drawn, or from a checkpoint, ours or official."""
 
 from __future__ import annotations
 
@@ -8,18 +8,46 @@ import pathlib
 
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForPreTraining, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForPreTraining,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SequenceFeatureExtractor,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 
-import modeling_sslam  # noqa: F401  (registers the families)
+from modeling_sslam import SslamFeatureExtractor
 from modeling_sslam.official_checkpoints import load_official
 
-from .arguments import ModelArguments
+from .arguments import DataArguments, ModelArguments
 from .checkpoint import TEACHER_FILE
 
 logger = logging.getLogger(__name__)
 
 TeacherWeights = dict[str, Tensor] | None
+
+
+def build_feature_extractor(data: DataArguments, config: PreTrainedConfig) -> SequenceFeatureExtractor:
+    """What turns waveforms into the model's input, in training as later in use: the extractor of the model's family.
+
+    An extractor that standardises every clip gets no length from random crops: whole clips are to be heard later.
+
+    Raises:
+        ValueError: statistics for a family that standardises every clip by itself.
+    """
+    extractor_class = FEATURE_EXTRACTOR_MAPPING[type(config)]
+    settings = {"sampling_rate": data.sampling_rate, "num_mel_bins": config.num_mel_bins}
+    statistics = {name: value for name, value in (("mean", data.mean), ("std", data.std)) if value is not None}
+    if issubclass(extractor_class, SslamFeatureExtractor):
+        settings["target_length"] = data.target_length
+        return extractor_class.from_preset(data.normalization, **settings, **statistics)
+    if statistics:
+        raise ValueError(
+            f"data.{' and data.'.join(statistics)}: {config.model_type} standardises every clip by itself, remove them"
+        )
+    return extractor_class(target_length=None if data.crop == "random" else data.target_length, **settings)
 
 
 def build_model(

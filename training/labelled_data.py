@@ -42,6 +42,7 @@ class LabelledDataArguments(DataArguments):
     epoch_size: int | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         if self.label_set not in (None, *LABEL_SETS):
             raise ValueError(f"data.label_set is {self.label_set!r}: choose {', '.join(LABEL_SETS)} or null")
 

@@ -25,7 +25,8 @@ class CollapseMonitor:
 
     Self-distillation can end in teacher and student that agree on a constant. Its signs are the spread over tokens of
     the student's predictions and of the teacher's targets (mean over channels of `sqrt(variance + 1e-6)`, so that a
-    constant has 0.001) and, for the reader of the log, the distance between the two.
+    constant has 0.001) and, for the reader of the log, the distance between the two. Objectives without a teacher log
+    neither; of them only the loss is watched.
 
     Args:
         min_prediction_variance, min_target_variance: lowest spread that is tolerated. The official recipes have 0,
@@ -43,7 +44,7 @@ class CollapseMonitor:
                 "float32 if this is fp16; the last checkpoint is from before"
             )
         for name, minimum in self.minimum.items():
-            if values[name] < minimum:
+            if values.get(name, math.inf) < minimum:
                 distance = values.get("teacher_student_distance", math.nan)
                 raise CollapseError(
                     f"{name} fell to {values[name]:.4g} after update {step}, below the minimum of {minimum:g} "

@@ -72,18 +72,23 @@ def parameter_groups(
 
 
 def build_optimizer(
-    groups: list[dict], betas: tuple[float, float] = (0.9, 0.95), epsilon: float = 1e-8
+    groups: list[dict],
+    betas: tuple[float, float] = (0.9, 0.95),
+    epsilon: float = 1e-8,
+    epsilon_after_correction: bool = False,
 ) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`; `epsilon` is meant as in `set_step`, which must run before every update."""
-    return torch.optim.AdamW([group | {"epsilon": epsilon} for group in groups], betas=betas, eps=epsilon)
+    """AdamW over `parameter_groups`; `set_step` must run before every update and gives `epsilon` its meaning."""
+    own = {"epsilon": epsilon, "epsilon_after_correction": epsilon_after_correction}
+    return torch.optim.AdamW([group | own for group in groups], betas=betas, eps=epsilon)
 
 
 def set_step(optimizer: torch.optim.Optimizer, step: int, warmup: int, total: int) -> None:
     """Prepares the update that follows `step` completed ones: learning rate and epsilon of every group.
 
-    The official Adam divides by `sqrt(v) + epsilon`, torch's by `sqrt(v / (1 - beta2^n)) + eps`, with `n` the number
+    The Adam of fairseq divides by `sqrt(v) + epsilon`, torch's by `sqrt(v / (1 - beta2^n)) + eps`, with `n` the number
     of the update: the two are equal when `eps = epsilon / sqrt(1 - beta2^n)`.
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, group["peak"], warmup, total, group["floor"])
-        group["eps"] = group["epsilon"] / math.sqrt(1 - group["betas"][1] ** (step + 1))
+        correction = 1.0 if group["epsilon_after_correction"] else math.sqrt(1 - group["betas"][1] ** (step + 1))
+        group["eps"] = group["epsilon"] / correction

@@ -6,7 +6,6 @@ accelerate launch training/pretrain.py --config training/recipes/sslam_stage1_ba
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import math
 import pathlib
@@ -20,14 +19,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, GradScalerKwa
 from accelerate.logging import get_logger
 from transformers.utils.logging import disable_progress_bar
 
-from modeling_sslam import SslamFeatureExtractor
-from training.arguments import DataArguments, PretrainArguments, load_arguments
+from training.arguments import PretrainArguments, load_arguments
 from training.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
-from training.data import ClipFeatures, ClipStream, RowBatches, load_rows
-from training.initialize import build_model
+from training.data import ClipFeatures, ClipStream, RandomCrop, RowBatches, load_rows
+from training.initialize import build_feature_extractor, build_model
 from training.monitor import Reporter, check_loss_scale
 from training.objectives import build_objective
 from training.optim import build_optimizer, parameter_groups, set_step
+from training.seeding import seeded_generator
 
 logger = get_logger(__name__)  # of the main process only
 
@@ -54,11 +53,11 @@ def pretrain(arguments: PretrainArguments) -> pathlib.Path:
     groups = parameter_groups(
         model, optim.learning_rate, optim.weight_decay, optim.floor, exclude_bias_and_norm=optim.exclude_bias_and_norm
     )
-    optimizer = build_optimizer(groups, (optim.beta1, optim.beta2), optim.epsilon)
+    optimizer = build_optimizer(groups, (optim.beta1, optim.beta2), optim.epsilon, optim.epsilon_after_correction)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     torch.manual_seed(run.seed + accelerator.process_index)  # only dropout and drop path draw from it
 
-    feature_extractor = build_feature_extractor(arguments.data, model.config.num_mel_bins)
+    feature_extractor = build_feature_extractor(arguments.data, model.config)
     state = TrainingState(model, objective, optimizer, feature_extractor)
     if resume_from is not None:
         load_checkpoint(resume_from, state, arguments, accelerator)
@@ -88,7 +87,8 @@ def train(
     folder = None
     while state.step < stop:
         set_step(optimizer, state.step, optim.warmup_steps, optim.total_steps)
-        generator = step_generator(run.seed, state.step, accelerator.process_index)
+        # The only source of random masks, mixtures and noise, made anew for every update: a resumed run needs no more.
+        generator = seeded_generator(run.seed, state.step, accelerator.process_index)
         logs = []
         for _ in range(optim.accumulation_steps):
             batch = next(batches)
@@ -113,21 +113,13 @@ def train(
 
         saves = state.step % run.checkpoint_every == 0 or state.step == stop
         if saves or state.step % run.log_every == 0:  # so that every checkpoint is of a run found healthy
-            logs[-1]["teacher_student_distance"] = objective.teacher.distance(model.base_model)
+            if objective.teacher is not None:
+                logs[-1]["teacher_student_distance"] = objective.teacher.distance(model.base_model)
             reporter.report(state.step, logs, optimizer.param_groups[0]["lr"], stream.num_skipped)
         if saves:
             folder = save_checkpoint(state, arguments, accelerator)
     reporter.close()
     return folder
-
-
-def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """The only source of random masks, mixtures and noise in the update after `step` completed ones.
-
-    Made anew for every update, so that nothing has to be carried over when a run is resumed.
-    """
-    digest = hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def build_accelerator(arguments: PretrainArguments) -> Accelerator:
@@ -144,18 +136,6 @@ def build_accelerator(arguments: PretrainArguments) -> Accelerator:
     )
 
 
-def build_feature_extractor(data: DataArguments, num_mel_bins: int) -> SslamFeatureExtractor:
-    """What turns waveforms into the model's input, in training as later in use."""
-    statistics = {name: value for name, value in (("mean", data.mean), ("std", data.std)) if value is not None}
-    return SslamFeatureExtractor.from_preset(
-        data.normalization,
-        sampling_rate=data.sampling_rate,
-        target_length=data.target_length,
-        num_mel_bins=num_mel_bins,
-        **statistics,
-    )
-
-
 def build_stream(arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator) -> ClipStream:
     """This process's clips, from where `state` stands."""
     data = arguments.data
@@ -168,7 +148,10 @@ def build_stream(arguments: PretrainArguments, state: TrainingState, accelerator
         accelerator.process_index,
         accelerator.num_processes,
     )
-    features = ClipFeatures(state.feature_extractor, data.audio_column)
+    crop = None
+    if data.crop == "random":
+        crop = RandomCrop(data.target_length, arguments.run.seed, accelerator.process_index)
+    features = ClipFeatures(state.feature_extractor, data.audio_column, crop)
     return ClipStream(row_batches, features, data.num_workers, pin_memory=accelerator.device.type == "cuda")
 
 

@@ -51,8 +51,9 @@ class ProbeOptions:
     """What is trained on the features.
 
     Attributes:
-        probes: comma-separated; "linear_class_token" and "linear_mean" are logistic regressions on the class token and
-            on the mean of the patch tokens, "attentive" learns which patch tokens to look at.
+        probes: comma-separated. "linear_class_token" and "linear_mean" are logistic regressions on the class token (or
+            the mean of the special tokens) and on the mean of the patch tokens, "attentive" learns which patch tokens
+            to look at.
         inverse_regularization: C of the logistic regression.
         epochs, learning_rate: of the attentive probe.
         seed: of the random baseline and of the attentive probe.
@@ -87,13 +88,13 @@ class FrozenFeatures:
     """What an encoder makes of a set of clips, and their targets, all float32 on the CPU.
 
     Attributes:
-        class_token: (N, D).
+        class_token: (N, D) mean of the special tokens, None where the encoder has none.
         mean: (N, D) mean of the patch tokens.
         patches: (N, L, D), None where no probe needs them.
         targets: (N, C), 1 for each label of a clip.
     """
 
-    class_token: torch.Tensor
+    class_token: torch.Tensor | None
     mean: torch.Tensor
     patches: torch.Tensor | None
     targets: torch.Tensor
@@ -135,22 +136,26 @@ def _stack(clips: list[dict]) -> dict[str, torch.Tensor]:
 def extract_features(
     model: PreTrainedModel, input_values: torch.Tensor, targets: torch.Tensor, batch_size: int, keep_patches: bool
 ) -> FrozenFeatures:
-    """Runs a frozen encoder, whose first token is the class token, over all clips.
+    """Runs a frozen encoder over all clips.
 
     Args:
         input_values: (N, T, F).
         keep_patches: keep all patch tokens (N * L * D * 4 bytes).
     """
     model = model.eval()
+    num_special = model.config.num_special_tokens
     class_token, mean, patches = [], [], []
     for batch in tqdm(input_values.split(batch_size), desc="features", leave=False):
         tokens = model(batch.to(model.device)).last_hidden_state.float().cpu()
-        class_token.append(tokens[:, 0])
-        mean.append(tokens[:, 1:].mean(dim=1))
+        class_token.append(tokens[:, :num_special].mean(dim=1))
+        mean.append(tokens[:, num_special:].mean(dim=1))
         if keep_patches:
-            patches.append(tokens[:, 1:])
+            patches.append(tokens[:, num_special:])
     return FrozenFeatures(
-        torch.cat(class_token), torch.cat(mean), torch.cat(patches) if keep_patches else None, targets
+        torch.cat(class_token) if num_special else None,
+        torch.cat(mean),
+        torch.cat(patches) if keep_patches else None,
+        targets,
     )
 
 
@@ -232,7 +237,11 @@ def probe_model(
 
     Returns:
         probe -> metric -> value.
+    Raises:
+        ValueError: a probe of the class token of an encoder that has none.
     """
+    if "linear_class_token" in options.names and not model.config.num_special_tokens:
+        raise ValueError(f"{model.config.model_type} has no class token: leave linear_class_token out of probe.probes")
     keep_patches = "attentive" in options.names
     training = extract_features(model, *data.training, batch_size, keep_patches)
     evaluation = extract_features(model, *data.evaluation, batch_size, keep_patches)

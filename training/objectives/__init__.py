@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from torch import nn
 
+from .objective import Objective
 from .sslam import SslamStage1Objective, SslamStage2Objective
 
-OBJECTIVES = {"sslam_stage1": SslamStage1Objective, "sslam_stage2": SslamStage2Objective}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "sslam_stage1": SslamStage1Objective,
+    "sslam_stage2": SslamStage2Objective,
+}
 
 
-def build_objective(name: str, config: dict, model: nn.Module) -> SslamStage1Objective:
+def build_objective(name: str, config: dict, model: nn.Module) -> Objective:
     """Builds the objective `name` for `model` from the fields in `config`.
 
     Raises:
-        ValueError: unknown name or field.
+        ValueError: unknown name or field, or a model of another family.
     """
     if name not in OBJECTIVES:
         raise ValueError(f"unknown objective {name!r}: choose one of {', '.join(sorted(OBJECTIVES))}")
     objective_class = OBJECTIVES[name]
+    if model.config.model_type not in objective_class.model_types:
+        raise ValueError(
+            f"objective {name!r} trains {', '.join(objective_class.model_types)}, not {model.config.model_type}"
+        )
     config_class = objective_class.config_class
     unknown = sorted(set(config) - set(config_class.__dataclass_fields__))
     if unknown:

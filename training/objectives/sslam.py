@@ -14,6 +14,7 @@ from torch import nn
 
 from modeling_sslam.masking import gather_tokens, inverse_block_mask, split_indices
 from training.mixing import default_window, draw_windows, mix_with_neighbours, unmixed_frames
+from training.objectives.objective import Objective
 from training.teacher import EmaTeacher
 
 
@@ -146,7 +147,7 @@ def spread(tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     return (variance + 1e-6).sqrt().mean()
 
 
-class SslamStage1Objective:
+class SslamStage1Objective(Objective):
     """Masked latent regression from unmixed clips (EAT).
 
     Args:
@@ -155,10 +156,10 @@ class SslamStage1Objective:
     """
 
     config_class = SslamObjectiveConfig
+    model_types = ("sslam",)
 
     def __init__(self, model: nn.Module, config: SslamObjectiveConfig | None = None):
-        self.config = config or self.config_class()
-        self.model_config = model.config
+        super().__init__(model, config)
         self.teacher = EmaTeacher(
             model.sslam, self.config.ema_decay, self.config.ema_end_decay, self.config.ema_anneal_steps
         )
@@ -166,15 +167,8 @@ class SslamStage1Objective:
     def __call__(
         self, model: Callable, batch: dict, generator: torch.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """One forward pass.
-
-        Args:
-            model: the student, possibly wrapped for distributed training.
-            batch: `input_values` (B, T, F); optionally `bool_masked_pos` (B * clones, L) and, in stage 2,
-                `mix_windows` (1 or B, 2) starts in frames, in place of drawn ones.
-            generator: CPU generator; the only source of masks, windows and mask noise.
-        Returns:
-            The loss (0-dim) and detached scalars to log, all still on the device.
+        """See `Objective`. A batch may hold `bool_masked_pos` (B * clones, L) and, in stage 2, `mix_windows` (1 or B,
+        2), starts in frames, in place of drawn ones.
         """
         terms = self.terms(model, batch, generator)
         return self.reduce(terms)
@@ -261,8 +255,10 @@ class SslamStage1Objective:
     ) -> SslamTerms:
         """Runs the student on masked clips and scores it against the teacher's targets."""
         device = input_values.device
-        output = model(input_values=input_values, bool_masked_pos=mask, generator=noise_generator(generator, device))
-        masked = split_indices(mask)[1].to(device, non_blocking=True)
+        # Split here, where the mask still lies on the CPU: a wrapper for several GPUs moves what the model is given.
+        visible, masked = (indices.to(device, non_blocking=True) for indices in split_indices(mask))
+        noise = noise_generator(generator, device)
+        output = model(input_values=input_values, visible_indices=visible, generator=noise)
         with torch.autocast(device.type, enabled=False):
             return SslamTerms(
                 input_values=input_values,
@@ -284,18 +280,6 @@ class SslamStage1Objective:
     def after_step(self, model: nn.Module, step: int) -> None:
         """Updates the teacher after optimiser update number `step` (from 1); `model` is the unwrapped student."""
         self.teacher.update(model.sslam, step)
-
-    def to(self, device: torch.device) -> SslamStage1Objective:
-        """Moves the teacher."""
-        self.teacher.model.to(device)
-        return self
-
-    def state_dict(self) -> dict:
-        """Position in the teacher schedule; the teacher's weights are `self.teacher.model.state_dict()`."""
-        return self.teacher.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        self.teacher.load_state_dict(state)
 
 
 class SslamStage2Objective(SslamStage1Objective):

@@ -1,0 +1,64 @@
+"""What the training loop knows of an objective. Each family's file derives from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from training.teacher import EmaTeacher
+
+
+class Objective:
+    """A loss on a batch of spectrograms, and what must happen after an update.
+
+    Args:
+        model: the model to train.
+        config: an instance of `config_class`; its defaults when not given.
+    Attributes:
+        config_class: dataclass of the fields that a recipe may set.
+        model_types: families that can be trained on it.
+        teacher: what is trained beside the model and saved with it, None for objectives without one.
+    """
+
+    config_class: ClassVar[type]
+    model_types: ClassVar[tuple[str, ...]]
+    teacher: EmaTeacher | None = None
+
+    def __init__(self, model: nn.Module, config: Any = None):
+        self.config = config or self.config_class()
+        self.model_config = model.config
+
+    def __call__(
+        self, model: Callable, batch: dict, generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """One forward pass.
+
+        Args:
+            model: the model, possibly wrapped for distributed training.
+            batch: `input_values` (B, T, F), and optionally what would otherwise be drawn, see the objective.
+            generator: CPU generator; the only source of randomness.
+        Returns:
+            The loss (0-dim) and detached scalars to log, `loss` among them, all still on the device.
+        """
+        raise NotImplementedError
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        """Called after optimiser update number `step` (from 1) with the unwrapped model."""
+
+    def to(self, device: torch.device) -> Objective:
+        """Moves what the objective owns."""
+        if self.teacher is not None:
+            self.teacher.model.to(device)
+        return self
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs besides weights; those of a teacher are `self.teacher.model.state_dict()`."""
+        return {} if self.teacher is None else self.teacher.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """Takes back what `state_dict` gave."""
+        if self.teacher is not None:
+            self.teacher.load_state_dict(state)

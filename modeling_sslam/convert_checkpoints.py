@@ -1,9 +1,9 @@
-"""Official SSLAM / EAT checkpoints to folders of this package, and back to the hub's layout.
+"""Official checkpoints of every family to folders of this package; SSLAM / EAT also back to the hub's layout.
 
     python -m modeling_sslam.convert_checkpoints SOURCE TARGET
     python -m modeling_sslam.convert_checkpoints SOURCE TARGET --to-hub
 
-SOURCE: a fairseq `.pt` file, a safetensors file of the hub, or the folder of either; with --to-hub a folder of ours.
+SOURCE: a file of the authors, or a folder with one; with --to-hub a folder of ours.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import pathlib
 
 from safetensors.torch import load_file, save_file
 
-from .checkpoint_keys import ENCODER_PREFIX, ours_to_official_hub
+from .checkpoint_keys import ours_to_official_hub
 from .configuration_eat import to_hub_config
 from .configuration_sslam import SslamConfig
-from .feature_extraction_sslam import SslamFeatureExtractor
-from .modeling_sslam import SslamModel
-from .official_checkpoints import CONFIG_FILE, WEIGHTS_FILE, architecture, load_official
+from .official_checkpoints import load_official
+from .official_file import CONFIG_FILE, WEIGHTS_FILE
 
 TEACHER_FILE = "teacher.safetensors"
 SAFETENSORS_METADATA = {"format": "pt"}  # without it transformers refuses the file
@@ -36,17 +35,13 @@ def convert_to_ours(
 
     Stage 2 of pretraining starts from such a folder. Raises ValueError, see `load_official`.
     """
-    config, student, teacher = load_official(source, num_attention_heads)
-    model_class = architecture(student)
-    model = model_class(config)
-    if model_class is SslamModel:
-        student = {name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in student.items()}
-    model.load_state_dict(student)
-    model.save_pretrained(target)
-    SslamFeatureExtractor.from_preset("audioset").save_pretrained(target)
-    if teacher is not None:
-        save_file(teacher, pathlib.Path(target) / TEACHER_FILE, SAFETENSORS_METADATA)
-    logger.info("wrote %s%s to %s", model_class.__name__, " and its teacher" if teacher else "", target)
+    official = load_official(source, num_attention_heads)
+    official.build().save_pretrained(target)
+    official.feature_extractor.save_pretrained(target)
+    if official.teacher is not None:
+        save_file(official.teacher, pathlib.Path(target) / TEACHER_FILE, SAFETENSORS_METADATA)
+    with_teacher = " and its teacher" if official.teacher else ""
+    logger.info("wrote %s%s to %s", official.model_class.__name__, with_teacher, target)
 
 
 def convert_to_hub(source: str | os.PathLike, target: str | os.PathLike) -> None:

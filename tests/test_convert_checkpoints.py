@@ -102,10 +102,10 @@ def same(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor]) -> bool:
 def test_fairseq_pretrained(student, teacher, nested, tmp_path):
     content = {"args": None, "cfg": PLAIN_CFG, "model": pretrained_weights(student, teacher, nested)}
     torch.save(content, tmp_path / "checkpoint_last.pt")
-    config, weights, teacher_weights = load_official(tmp_path)
-    assert {name: getattr(config, name) for name in SIZES} == SIZES
-    assert same(weights, student.state_dict())
-    assert same(teacher_weights, teacher.state_dict())
+    official = load_official(tmp_path)
+    assert {name: getattr(official.config, name) for name in SIZES} == SIZES
+    assert same(official.weights, student.state_dict())
+    assert same(official.teacher, teacher.state_dict())
 
 
 def test_fairseq_pretrained_becomes_a_folder(student, teacher, tmp_path):
@@ -151,7 +151,7 @@ def test_labels_of_our_own_survive_the_hub_layout(tmp_path):
     config = SslamConfig(**SIZES, **names, problem_type="single_label_classification")
     SslamForAudioClassification(config).save_pretrained(tmp_path / "ours")
     convert_to_hub(tmp_path / "ours", tmp_path / "hub")
-    config, _, _ = load_official(tmp_path / "hub")
+    config = load_official(tmp_path / "hub").config
     assert (config.id2label, config.problem_type) == (labels, "single_label_classification")
     assert config.classifier_norm_eps == 1e-6  # not the hub's: written into its configuration
     model = AutoModelForAudioClassification.from_pretrained(tmp_path / "hub")
@@ -160,10 +160,10 @@ def test_labels_of_our_own_survive_the_hub_layout(tmp_path):
 
 def test_hub_pretrained_and_back(teacher, tmp_path):
     hub = write_hub_folder(tmp_path / "hub", teacher, "pretrain")
-    config, weights, teacher_weights = load_official(hub / "model.safetensors")
-    assert config.num_attention_heads == 3
-    assert same(weights, {f"sslam.{name}": tensor for name, tensor in teacher.state_dict().items()})
-    assert teacher_weights is None
+    official = load_official(hub / "model.safetensors")
+    assert official.config.num_attention_heads == 3
+    assert same(official.weights, teacher.state_dict())
+    assert official.teacher is None
     convert_to_ours(hub, tmp_path / "ours")
     assert same(SslamModel.from_pretrained(tmp_path / "ours").state_dict(), teacher.state_dict())
     convert_to_hub(tmp_path / "ours", tmp_path / "back")
@@ -191,14 +191,14 @@ def test_published_widths_tell_the_heads(width, heads, tmp_path):
     sizes = SIZES | {"hidden_size": width, "num_attention_heads": heads, "num_hidden_layers": 1}
     model = SslamModel(SslamConfig(**sizes))
     save_file(ours_to_official_hub(model.state_dict(), "pretrain"), tmp_path / "model.safetensors")
-    assert load_official(tmp_path)[0].num_attention_heads == heads
+    assert load_official(tmp_path).config.num_attention_heads == heads
 
 
 def test_unknown_width_needs_the_heads(teacher, tmp_path):
     save_file(ours_to_official_hub(teacher.state_dict(), "pretrain"), tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="attention heads of width 48: pass num_attention_heads"):
         load_official(tmp_path)
-    assert load_official(tmp_path, num_attention_heads=3)[0].num_attention_heads == 3
+    assert load_official(tmp_path, num_attention_heads=3).config.num_attention_heads == 3
 
 
 def test_missing_names_are_listed(student, teacher, tmp_path):
@@ -233,7 +233,7 @@ def test_wrong_shapes_are_listed(classifier, tmp_path):
 )
 def test_another_layout_is_named(names, looks_like, tmp_path):
     torch.save({name: torch.ones(1) for name in names}, tmp_path / "a.pt")
-    with pytest.raises(ValueError, match=f"not one of the official SSLAM / EAT layouts: .*{looks_like}"):
+    with pytest.raises(ValueError, match=f"not one of the official layouts: .*{looks_like}"):
         load_official(tmp_path / "a.pt")
 
 
@@ -337,7 +337,7 @@ def test_configuration_that_cannot_be_read_is_ignored(teacher, student, tmp_path
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(ValueError, match="pass num_attention_heads"):
         load_official(tmp_path / "a.pt")
-    assert load_official(tmp_path / "a.pt", num_attention_heads=3)[0].num_attention_heads == 3
+    assert load_official(tmp_path / "a.pt", num_attention_heads=3).config.num_attention_heads == 3
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path):

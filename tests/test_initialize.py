@@ -73,7 +73,7 @@ def test_a_hub_checkpoint_gets_a_new_decoder(model, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         started, teacher = start(tmp_path / "hub")
     assert teacher is None
-    assert "has no decoder: it is newly drawn" in caplog.text
+    assert "has only the encoder; newly drawn: decoder." in caplog.text
     assert same(started.sslam.state_dict(), model.sslam.state_dict())
     assert not same(started.decoder.state_dict(), model.decoder.state_dict())
 

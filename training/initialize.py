@@ -94,17 +94,19 @@ def _load_ours(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, Te
 
 
 def _load_official(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, TeacherWeights]:
-    """From an official file or folder. Those of the hub come without decoder, which is then newly drawn."""
-    config, student_weights, teacher_weights = load_official(source)
-    config = _updated(config, options)
-    model = AutoModelForPreTraining.from_config(config)
-    missing, unexpected = model.load_state_dict(student_weights, strict=False)
-    lost = [name for name in missing if not name.startswith("decoder.")] + unexpected
+    """From an official file or folder. Where it has only the encoder, decoder or heads are newly drawn."""
+    official = load_official(source)
+    model = AutoModelForPreTraining.from_config(_updated(official.config, options))
+    prefix = f"{model.base_model_prefix}."
+    is_encoder = official.model_class is type(model.base_model)
+    weights = {prefix * is_encoder + name: tensor for name, tensor in official.weights.items()}
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    lost = [name for name in missing if name.startswith(prefix)] + unexpected
     if lost:
         raise ValueError(f"{source} does not fit a model for pretraining: {', '.join(lost)}")
     if missing:
-        logger.warning("%s has no decoder: it is newly drawn", source)
-    return model, teacher_weights
+        logger.warning("%s has only the encoder; newly drawn: %s", source, ", ".join(missing))
+    return model, official.teacher
 
 
 def _updated(config: PreTrainedConfig, options: dict) -> PreTrainedConfig:

@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoModelForAudioClassification
 
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining, SslamModel
 from modeling_sslam.checkpoint_keys import official_to_ours, ours_to_official_hub
-from modeling_sslam.official_checkpoints import architecture, load_official
+from modeling_sslam.official_checkpoints import load_official
 
 from .registry import Check, Tensors, case, close, exact
 
@@ -115,9 +115,7 @@ def base_tokens(num_frames: int = 1024) -> int:
 
 def released_features(checkpoint: pathlib.Path, case_path: pathlib.Path) -> torch.Tensor:
     """(1 + L, D) tokens of the recording whose spectrogram is the neighbouring case `fbank_feature_wav`."""
-    config, weights, _ = load_official(checkpoint)
-    model = architecture(weights)(config)
-    model.load_state_dict(weights)
+    model = load_official(checkpoint).build()
     spectrogram = load_file(case_path.parent / "fbank_feature_wav" / "io.safetensors")["fbank"]
     with torch.no_grad():
-        return model.base_model.eval()(spectrogram.reshape(1, -1, config.num_mel_bins)).last_hidden_state[0]
+        return model.base_model.eval()(spectrogram.reshape(1, -1, model.config.num_mel_bins)).last_hidden_state[0]

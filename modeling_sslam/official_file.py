@@ -1,0 +1,103 @@
+"""An official checkpoint as a file, and as what becomes of it; shared by the readers of all families."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, SequenceFeatureExtractor
+
+from .restricted_pickle import load_restricted
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+PICKLE_ENDINGS = (".pt", ".pth", ".bin")
+
+
+@dataclasses.dataclass(frozen=True)
+class OfficialFile:
+    """What an official file holds.
+
+    Attributes:
+        path: of the file itself.
+        weights: official name -> tensor.
+        content: all of the file, the weights and what was saved beside them.
+    """
+
+    path: pathlib.Path
+    weights: Mapping[str, Tensor]
+    content: Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class OfficialModel:
+    """An official checkpoint in this package's terms.
+
+    Attributes:
+        config: sizes and oddities of the model.
+        model_class: the class of ours that has just these weights.
+        weights: under the names of `model_class`.
+        feature_extractor: as the model was trained.
+        teacher: weights of its teacher under the names of the base model, None where there is none.
+    """
+
+    config: PreTrainedConfig
+    model_class: type[PreTrainedModel]
+    weights: dict[str, Tensor]
+    feature_extractor: SequenceFeatureExtractor
+    teacher: dict[str, Tensor] | None = None
+
+    def build(self) -> PreTrainedModel:
+        """The model with its weights."""
+        model = self.model_class(self.config)
+        model.load_state_dict(self.weights)
+        return model
+
+
+def open_official(path: str | os.PathLike) -> OfficialFile:
+    """Opens a file, or the only file of weights in a folder, without running code that it may hold.
+
+    Raises:
+        ValueError: no such file, several, or one without a dictionary of weights.
+    """
+    path = _weights_file(pathlib.Path(path))
+    content = load_file(path) if path.suffix == ".safetensors" else load_restricted(path)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
+    weights = content.get("model", content)
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"{path} is no official checkpoint: its entry 'model' is a {type(weights).__name__}")
+    return OfficialFile(path, weights, content)
+
+
+def _weights_file(path: pathlib.Path) -> pathlib.Path:
+    """The one file of weights that a path means."""
+    if path.is_file():
+        return path
+    if (path / WEIGHTS_FILE).is_file():
+        return path / WEIGHTS_FILE
+    pickles = [file for file in path.glob("*") if file.suffix in PICKLE_ENDINGS]
+    if len(pickles) != 1:
+        found = ", ".join(file.name for file in pickles) or "no pickled weights"
+        raise ValueError(f"{path} has no {WEIGHTS_FILE}, but {found}: name one file")
+    return pickles[0]
+
+
+def check_fit(model_class: type[PreTrainedModel], config: PreTrainedConfig, weights: Mapping[str, Tensor]) -> None:
+    """Raises ValueError listing every missing or surplus name and every shape that a model does not have."""
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in model_class(config).state_dict().items()}
+    problems = [f"{name} is missing" for name in expected if name not in weights]
+    problems += [f"{name} is unknown" for name in weights if name not in expected]
+    problems += [
+        f"{name} is {tuple(weights[name].shape)} instead of {tuple(shape)}"
+        for name, shape in expected.items()
+        if name in weights and weights[name].shape != shape
+    ]
+    if problems:
+        raise ValueError(f"the checkpoint does not fit {model_class.__name__} (our names): {'; '.join(problems)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 
@@ -115,6 +117,43 @@ def visible_tokens(bool_masked_pos: torch.Tensor, num_clips: int, num_tokens: in
             f"(clips times clones) and {num_tokens} columns (patches)"
         )
     return split_indices(bool_masked_pos)[0]
+
+
+class RandomMask(NamedTuple):
+    """Masks of a masked autoencoder (He et al., 2022), K of L tokens kept in each row.
+
+    Args:
+        kept: (B, K) int64 indices of the kept tokens, in the order of their noise.
+        restore: (B, L) int64, where each token stands in the order kept tokens first, masked ones behind.
+        bool_masked_pos: (B, L) bool, True = masked.
+    """
+
+    kept: torch.Tensor
+    restore: torch.Tensor
+    bool_masked_pos: torch.Tensor
+
+
+def random_mask(noise: torch.Tensor, mask_ratio: float) -> RandomMask:
+    """Keeps the tokens with the smallest noise; equal noise keeps the first.
+
+    Args:
+        noise: (B, L) uniform numbers.
+        mask_ratio: share of masked tokens, rounded up to whole tokens.
+    Raises:
+        ValueError: no token would be kept, or none masked.
+    """
+    num_rows, num_tokens = noise.shape
+    # As the official code of SSAM and MW-MAE writes it: `1 - mask_ratio` would round 0.2 * 250 down to 49.
+    num_kept = int(num_tokens * (100 - 100 * mask_ratio) / 100)
+    if not 0 < num_kept < num_tokens:
+        raise ValueError(
+            f"mask_ratio {mask_ratio} keeps {num_kept} of {num_tokens} tokens: choose a ratio or a clip length that "
+            "keeps some and masks some"
+        )
+    order = noise.argsort(dim=1, stable=True)
+    kept = order[:, :num_kept]
+    bool_masked_pos = torch.ones(num_rows, num_tokens, dtype=torch.bool, device=noise.device).scatter_(1, kept, False)
+    return RandomMask(kept, order.argsort(dim=1), bool_masked_pos)
 
 
 def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:

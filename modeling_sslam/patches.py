@@ -31,6 +31,22 @@ class PatchEmbedding(nn.Module):
         return self.projection(input_values[:, None]).flatten(2).transpose(1, 2)
 
 
+def patchify(input_values: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
+    """The cells of each patch, which masked reconstruction predicts: (B, T, F) -> (B, L, frames * mel bins of a patch).
+
+    Patches are time-major, and so are the cells within a patch. What does not fill a patch is left out.
+
+    Raises:
+        ValueError: the input is not (B, T, F), or shorter or narrower than one patch.
+    """
+    check_spectrogram(input_values, patch_size)
+    frames, bins = patch_size
+    num_time, num_frequency = input_values.shape[1] // frames, input_values.shape[2] // bins
+    whole = input_values[:, : num_time * frames, : num_frequency * bins]
+    grid = whole.unflatten(2, (num_frequency, bins)).unflatten(1, (num_time, frames))
+    return grid.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
 def check_spectrogram(input_values: torch.Tensor, patch_size: tuple[int, int]) -> None:
     """Raises ValueError unless `input_values` is (B, T, F) and holds at least one patch of `patch_size`."""
     if input_values.ndim != 3:

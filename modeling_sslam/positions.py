@@ -21,7 +21,9 @@ def sincos_table(positions: torch.Tensor, num_channels: int, base: float = 10000
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def time_frequency_table(num_time: int, num_frequency: int, hidden_size: int) -> torch.Tensor:
+def time_frequency_table(
+    num_time: int, num_frequency: int, hidden_size: int, device: torch.device | None = None
+) -> torch.Tensor:
     """Position table of a time-major grid: row `t * num_frequency + f`.
 
     The first half of the channels codes the frequency index, the second half the time index.
@@ -33,8 +35,8 @@ def time_frequency_table(num_time: int, num_frequency: int, hidden_size: int) ->
     """
     if hidden_size % 4:
         raise ValueError(f"hidden_size is {hidden_size}: sine/cosine positions on two axes need a multiple of 4")
-    frequency = sincos_table(torch.arange(num_frequency), hidden_size // 2)
-    time = sincos_table(torch.arange(num_time), hidden_size // 2)
+    frequency = sincos_table(torch.arange(num_frequency, device=device), hidden_size // 2)
+    time = sincos_table(torch.arange(num_time, device=device), hidden_size // 2)
     frequency = frequency.expand(num_time, num_frequency, -1)
     time = time[:, None].expand(num_time, num_frequency, -1)
     return torch.cat([frequency, time], dim=2).flatten(0, 1)

@@ -25,6 +25,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_sslam import SslamConfig
 from .frame_loss import frame_loss
+from .initializers import init_as_torch
 from .masking import gather_tokens, split_indices, visible_tokens
 from .patches import PatchEmbedding, patch_attention_mask
 from .pooling import AttentivePooling, linear_softmax, masked_mean
@@ -72,13 +73,6 @@ class SslamForPreTrainingOutput(ModelOutput):
 def position_embeddings(config: SslamConfig) -> torch.Tensor:
     """(1, max_time_patches * frequency patches, D) fixed table."""
     return time_frequency_table(config.max_time_patches, config.num_frequency_patches, config.hidden_size)[None]
-
-
-def init_as_torch(layer: nn.Linear | nn.Conv2d) -> None:
-    """PyTorch's own initialisation of a linear or convolutional layer: uniform within `fan_in ** -0.5`."""
-    bound = layer.weight[0].numel() ** -0.5
-    init.uniform_(layer.weight, -bound, bound)
-    init.uniform_(layer.bias, -bound, bound)
 
 
 class SslamEmbeddings(nn.Module):

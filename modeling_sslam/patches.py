@@ -32,7 +32,7 @@ class PatchEmbedding(nn.Module):
 
 
 def patchify(input_values: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
-    """The cells of each patch, which masked reconstruction predicts: (B, T, F) -> (B, L, frames * mel bins of a patch).
+    """The cells of each patch, the target of masked reconstruction: (B, T, F) -> (B, L, frames * mel bins of a patch).
 
     Patches are time-major, and so are the cells within a patch. What does not fill a patch is left out.
 

@@ -1,0 +1,22 @@
+"""Initial values that several families share; they respect what was already loaded from a checkpoint."""
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+
+@torch.no_grad()
+def init_as_torch(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> None:
+    """PyTorch's own initialisation of a linear or convolutional layer: uniform within `fan_in ** -0.5`."""
+    bound = layer.weight[0].numel() ** -0.5
+    init.uniform_(layer.weight, -bound, bound)
+    if layer.bias is not None:
+        init.uniform_(layer.bias, -bound, bound)
+
+
+@torch.no_grad()
+def init_xavier(layer: nn.Linear | nn.Conv2d) -> None:
+    """Xavier-uniform weight, zero bias. A convolution's fans count its kernel, as PyTorch has it."""
+    init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        init.zeros_(layer.bias)

@@ -19,7 +19,7 @@ class SsastMaeConfig(MaskedPatchConfig):
         num_attention_heads, intermediate_size, hidden_act: the transformer.
         qkv_bias: whether the joint query/key/value projection has a bias.
         attention_probs_dropout_prob: dropout rate; the official recipe has 0.
-        prediction_num_layers: transformer blocks of the prediction head, 0 for the published head of two linear layers.
+        prediction_num_layers: transformer blocks of the prediction head, 0 in all published models.
         prediction_hidden_size, prediction_num_attention_heads: width and heads of these blocks.
 
     Raises:

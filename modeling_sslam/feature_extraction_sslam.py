@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
 
-from .audio_io import to_mono
-from .resampling import resample
+from .extractor_calls import batch_feature, frame_mask, padding_name, prepare_clips
 from .spectrogram import KaldiFbank
 from .transformers_audio import SequenceFeatureExtractor
 
@@ -123,18 +120,11 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
             ValueError: no or a wrong sampling rate, no such padding, or clips that are empty, shorter than one frame,
                 not finite, of another rank, or of integers.
         """
-        if sampling_rate is None:
-            raise ValueError(
-                "The sampling rate of the audio is unknown: pass `sampling_rate=` (any rate; clips are resampled to "
-                f"{self.sampling_rate} Hz)."
-            )
-        if padding is True:
-            padding = "longest"
-        if padding not in ("longest", "max_length"):
-            raise ValueError(f"Unknown padding {padding!r}: expected 'longest' (or True) or 'max_length'.")
+        padding = padding_name(padding)
         max_length = self.target_length if max_length is None else max_length
 
-        clips = [self._prepare_clip(clip, sampling_rate, device) for clip in as_clips(raw_speech)]
+        clips = prepare_clips(raw_speech, sampling_rate, self.sampling_rate, device)
+        clips = [clip - clip.mean() for clip in clips]
         features, num_frames = self._log_mels(clips, max_length if truncation else None)
         if padding == "max_length":
             features = nn.functional.pad(features, (0, 0, 0, max(0, max_length - features.shape[1])))
@@ -147,22 +137,8 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
         if return_attention_mask is None:
             return_attention_mask = padding == "longest"
         if return_attention_mask:
-            positions = torch.arange(features.shape[1], device=features.device)
-            outputs["attention_mask"] = (positions < positions.new_tensor(num_frames).unsqueeze(1)).int()
-        if return_tensors is None or TensorType(return_tensors) is not TensorType.PYTORCH:
-            outputs = {name: list(tensor.cpu().numpy()) for name, tensor in outputs.items()}
-        return BatchFeature(outputs, tensor_type=return_tensors)
-
-    def _prepare_clip(self, clip: Any, sampling_rate: int, device: str | torch.device | None) -> torch.Tensor:
-        """Checked, mono, resampled samples (N,) without their mean."""
-        samples = to_mono(clip)
-        if len(samples) < 2:
-            raise ValueError(f"A clip has {len(samples)} samples: it is empty or no audio.")
-        samples = resample(samples.to(device or samples.device), sampling_rate, self.sampling_rate)
-        mean = samples.mean()
-        if not mean.isfinite():  # a single NaN or infinity shows in the mean: no further pass over the samples
-            raise ValueError("A clip holds NaN or infinite samples.")
-        return samples - mean
+            outputs["attention_mask"] = frame_mask(num_frames, features)
+        return batch_feature(outputs, return_tensors)
 
     def _log_mels(self, clips: list[torch.Tensor], max_frames: int | None) -> tuple[torch.Tensor, list[int]]:
         """Log-mels (B, T, F) of clips padded to the longest, and how many frames of each are its own.
@@ -196,26 +172,6 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
             dither=0.0,
         )
         return torch.stack([compute(clip.unsqueeze(0)) for clip in waveform])
-
-
-def as_clips(raw_speech: Any) -> list[Any]:
-    """The clips of a batch, each (N,) or (channels, N); one clip of samples is a batch of one.
-
-    Raises:
-        ValueError: no clips, or an array of more than three dimensions.
-    """
-    if isinstance(raw_speech, (torch.Tensor, np.ndarray)):
-        if raw_speech.ndim not in (1, 2, 3):
-            raise ValueError(
-                "Expected audio of shape (samples,), (batch, samples) or (batch, channels, samples), got "
-                f"{tuple(raw_speech.shape)}."
-            )
-        return [raw_speech] if raw_speech.ndim == 1 else list(raw_speech)
-    if not isinstance(raw_speech, (list, tuple)):
-        raise ValueError(f"Expected audio as lists, numpy arrays or tensors, got {type(raw_speech).__name__}.")
-    if len(raw_speech) == 0:
-        raise ValueError("Got an empty list instead of audio.")
-    return [raw_speech] if isinstance(raw_speech[0], numbers.Real) else list(raw_speech)
 
 
 @functools.lru_cache(maxsize=8)

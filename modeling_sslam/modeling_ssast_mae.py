@@ -5,7 +5,8 @@ Yadav and Tan, "Audio Mamba", Interspeech 2024, and Yadav et al., "AxLSTMs", Int
 with Gong et al.'s SSAST little but the idea. What it shares with SSAM and AxLSTM is in `masked_patch_encoder.py`.
 
 The official code adds positions before it replaces masked patches by one token. Attention does not tell such tokens
-apart, so every masked patch of a clip gets the same prediction; `config.mask_token_has_position` gives them their place.
+apart, so every masked patch of a clip gets the same prediction; `mask_token_has_position` in the configuration
+gives them their place.
 """
 
 import copy

@@ -1,3 +1,11 @@
 """Imports every handler module, so that importing this one registers all case kinds."""
 
-from . import sslam_audio, sslam_checkpoints, sslam_finetune, sslam_model, sslam_objective, sslam_optim  # noqa: F401
+from . import (  # noqa: F401
+    ssam_mixer,
+    sslam_audio,
+    sslam_checkpoints,
+    sslam_finetune,
+    sslam_model,
+    sslam_objective,
+    sslam_optim,
+)

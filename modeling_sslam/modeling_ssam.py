@@ -1,0 +1,144 @@
+# Copyright 2026 The modeling_sslam authors. MIT licence.
+"""SSAM: an audio encoder of Mamba blocks that reconstructs masked patches.
+
+Yadav and Tan, "Audio Mamba: Selective State Spaces for Self-Supervised Audio Representations", Interspeech 2024.
+
+A block is a normalised Mamba mixer with a residual around it, and nothing else. Tokens are read in time, and within a
+time step from low to high frequency; each sees those before it, and with `bidirectional` in the configuration all.
+What SSAM shares with AxLSTM and their transformer baseline is in `masked_patch_encoder.py`.
+"""
+
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_ssam import SsamConfig
+from .initializers import init_as_torch
+from .mamba_mixer import MambaMixer, SelectiveStateSpace, reverse_tokens
+from .masked_patch_encoder import (
+    MaskedPatchEmbeddings,
+    MaskedPatchForAudioClassification,
+    MaskedPatchForPreTraining,
+    MaskedPatchModelOutput,
+    MaskedPatchPreTrainedModel,
+)
+
+
+class SsamLayer(GradientCheckpointingLayer):
+    """Pre-norm Mamba block."""
+
+    def __init__(self, config: SsamConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mixer = MambaMixer(
+            config.hidden_size,
+            config.inner_size,
+            config.state_size,
+            config.conv_kernel,
+            config.time_step_rank,
+            config.bidirectional,
+        )
+
+    def forward(self, hidden_states: torch.Tensor, reversed_order: torch.Tensor | None = None) -> torch.Tensor:
+        return hidden_states + self.mixer(self.norm(hidden_states), reversed_order)
+
+
+class SsamPreTrainedModel(MaskedPatchPreTrainedModel):
+    """What all SSAM models share: configuration, initialisation, and what transformers may do with them."""
+
+    config: SsamConfig
+    _no_split_modules = ["MaskedPatchEmbeddings", "SsamLayer"]
+    _can_compile_fullgraph = False
+    _can_record_outputs = {"hidden_states": SsamLayer}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Mamba's initialisation of the scans; linear layers as in PyTorch, but without bias.
+
+        The projections that write into the residual stream are smaller the more of them there are.
+        """
+        if isinstance(module, nn.Linear):
+            init_as_torch(module)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):
+            init_as_torch(module)
+        elif isinstance(module, SelectiveStateSpace):
+            module.init_scan()
+            if isinstance(module, MambaMixer):
+                bound = (module.out_proj.in_features * self.config.num_hidden_layers) ** -0.5
+                init.uniform_(module.out_proj.weight, -bound, bound)
+        else:
+            super()._init_weights(module)
+
+
+class SsamModel(SsamPreTrainedModel):
+    """The SSAM encoder: spectrogram -> patch tokens."""
+
+    def __init__(self, config: SsamConfig):
+        super().__init__(config)
+        self.embeddings = MaskedPatchEmbeddings(config)
+        self.layers = nn.ModuleList([SsamLayer(config) for _ in range(config.num_hidden_layers)])
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
+        mask_token: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> MaskedPatchModelOutput:
+        r"""
+        Args:
+            input_values: (B, T, F) normalised log-mel spectrogram. Frames beyond the last whole patch are left out.
+            attention_mask: (B, T), 1 = real frame; padding must be at the end, where no real token reads it. A patch
+                counts when all its frames are real.
+            bool_masked_pos: (B, L) bool, True = replaced by `mask_token`.
+            mask_token: (1, 1, D), needed with `bool_masked_pos`.
+
+        Returns:
+            `MaskedPatchModelOutput`.
+        Raises:
+            ValueError: wrong rank or size of an argument, see the message.
+        """
+        hidden_states, token_mask = self.embeddings(input_values, attention_mask, bool_masked_pos, mask_token)
+        # The residual stream stays in the precision of the weights under autocast, as in the official code.
+        hidden_states = hidden_states.to(self.norm.weight.dtype)
+        reversed_order = None
+        if self.config.bidirectional:
+            is_real = hidden_states.new_ones(hidden_states.shape[:2], dtype=torch.bool)
+            reversed_order = reverse_tokens(is_real if token_mask is None else token_mask)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, reversed_order)
+        return self.embeddings.outputs(self.norm(hidden_states), token_mask)
+
+
+class SsamForPreTraining(MaskedPatchForPreTraining, SsamPreTrainedModel):
+    """The encoder and the prediction of all patches. The loss is `training/objectives/masked_reconstruction.py`."""
+
+    encoder_class = SsamModel
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """As in the other families, but no linear layer starts with a bias."""
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear):
+            init.zeros_(module.bias)
+
+
+class SsamForAudioClassification(MaskedPatchForAudioClassification, SsamPreTrainedModel):
+    """The encoder with a linear classifier on the mean of its patches."""
+
+    encoder_class = SsamModel
+
+
+__all__ = ["SsamForAudioClassification", "SsamForPreTraining", "SsamModel", "SsamPreTrainedModel"]

@@ -1,0 +1,56 @@
+"""Golden cases of the Mamba mixer."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import torch
+from safetensors.torch import load_file
+
+from modeling_sslam.mamba_mixer import MambaMixer
+
+from .masked_patch_rule import absolute_sum, rule_weight
+from .registry import Check, Tensors, case, close
+
+TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
+
+
+@case("ssam/mixer")
+def mixer(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    layer = MambaMixer(
+        config["d_model"], config["d_inner"], config["d_state"], config["d_conv"], config["dt_rank"]
+    ).eval()
+    file = path / "weights.safetensors"
+    if file.exists():
+        weights = load_file(file)
+    else:
+        shapes = {name: tensor.shape for name, tensor in layer.state_dict().items()}
+        weights = {name: rule_weight(f"blocks.0.mixer.{name}", shape, "ssam") for name, shape in shapes.items()}
+        yield close("rule", absolute_sum(weights), tensors["rule_abs_sum"], rtol=1e-6)
+    layer.load_state_dict(weights)
+
+    x = tensors["x"].requires_grad_()
+    out = layer(x)
+    yield close("out", out, tensors["out"], **TOLERANCE)
+    if "scan_plus_D" in tensors:
+        yield from intermediates(layer, tensors)
+    if "cotangent" in tensors:
+        (out * tensors["cotangent"]).sum().backward()
+        for name, parameter in [("x", x), *layer.named_parameters()]:
+            yield close(f"gradient of {name}", parameter.grad, tensors[f"grad.{name}"], **TOLERANCE)
+
+
+@torch.no_grad()
+def intermediates(layer: MambaMixer, tensors: Tensors) -> Iterator[Check]:
+    """What enters the state space and what leaves it; the recorded tensors have time last."""
+    recorded = []
+    handle = layer.x_proj.register_forward_hook(lambda module, args, output: recorded.extend([args[0], output]))
+    inputs, gate = layer.in_proj(tensors["x"]).chunk(2, dim=2)
+    scanned = layer.scan(inputs)
+    handle.remove()
+    convolved, projected = recorded
+    state_size = layer.A_log.shape[1]
+    B, C = projected[..., -2 * state_size :].chunk(2, dim=2)
+    for name, got in {"conv_silu": convolved, "gate_z": gate, "B": B, "C": C, "scan_plus_D": scanned}.items():
+        yield close(name, got, tensors[name].transpose(1, 2), **TOLERANCE)

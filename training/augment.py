@@ -1,11 +1,13 @@
-"""Augmentations of fine-tuning: waveform roll and gain, feature noise and roll, mixup, SpecAugment.
+"""Augmentations of fine-tuning: waveform roll and gain, feature noise and roll, two kinds of mixup, SpecAugment.
 
 Each augmentation has two halves: a deterministic function of the drawn values, which can be held against recorded
 numbers, and a `draw_*` or `random_*` function that draws those values from a `torch.Generator`.
-Sources: SSLAM and EAT fine-tuning; mixup (Zhang et al. 2018), SpecAugment (Park et al. 2019).
+Sources: SSLAM, EAT and SSAST fine-tuning; mixup (Zhang et al. 2018), SpecAugment (Park et al. 2019).
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy
 import torch
@@ -13,6 +15,35 @@ import torch
 GAIN_CONCENTRATION = 10.0  # the gain is Beta(10, 10) + 0.5: between 0.5 and 1.5, mean 1
 MAX_NOISE_AMPLITUDE = 0.1
 MAX_FRAME_ROLL = 10
+WAVEFORM_MIXUP_CONCENTRATION = 10.0  # the mixing weight is Beta(10, 10): near one half
+
+
+@dataclasses.dataclass
+class AugmentArguments:
+    """Section `augment` of a recipe: what happens to the training clips. The defaults leave them as they are.
+
+    Attributes:
+        waveform_mixup: share of the clips into which another one, drawn from all, is mixed before anything else.
+        roll: circular shift and gain of the waveform.
+        frequency_mask, time_mask: widest SpecAugment band in mel bins and frames, filled before normalisation (SSAST).
+        noise: noise and shift of the spectrogram.
+        mixup_alpha: of the Beta distribution of the mixing weight of spectrograms; 0 for none.
+        mixup_probability: share of the batches whose spectrograms are mixed.
+        mask_ratio: widest SpecAugment band as a share of its axis, filled after normalisation (SSLAM); 0 for none.
+    """
+
+    waveform_mixup: float = 0.0
+    roll: bool = False
+    frequency_mask: int = 0
+    time_mask: int = 0
+    noise: bool = False
+    mixup_alpha: float = 0.0
+    mixup_probability: float = 0.9
+    mask_ratio: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.waveform_mixup <= 1:
+            raise ValueError(f"augment.waveform_mixup is {self.waveform_mixup}: it is a share of the clips, 0 to 1")
 
 
 def roll_and_scale(waveform: torch.Tensor, shift: int, magnitude: float) -> torch.Tensor:
@@ -24,6 +55,17 @@ def random_roll_and_scale(waveform: torch.Tensor, generator: torch.Generator) ->
     """`roll_and_scale` with a uniform shift in [0, N) and a Beta(10, 10) + 0.5 gain."""
     shift = torch.randint(waveform.shape[-1], (), generator=generator)
     return roll_and_scale(waveform, int(shift), draw_beta(GAIN_CONCENTRATION, generator) + 0.5)
+
+
+def mix_waveforms(first: torch.Tensor, second: torch.Tensor, mixing_weight: float) -> torch.Tensor:
+    """`w * first + (1 - w) * second` of two clips without their means, (N,) and (M,) -> (N,) without its mean.
+
+    The second is cut or, with zeros, padded to the length of the first.
+    """
+    first, second = first - first.mean(), second - second.mean()
+    second = torch.nn.functional.pad(second, (0, len(first) - len(second)))  # a negative amount cuts
+    mixed = mixing_weight * first + (1 - mixing_weight) * second
+    return mixed - mixed.mean()
 
 
 def add_noise_and_roll(
@@ -100,17 +142,32 @@ def band_mask(width_uniform: torch.Tensor, start_uniform: torch.Tensor, size: in
     return (position >= start[:, None]) & (position < end[:, None])
 
 
-def spec_augment(features: torch.Tensor, mask_ratio: float, generator: torch.Generator) -> torch.Tensor:
-    """Fills one frequency band and one time band of every clip with 0, which is the data set's mean.
+def hide_bands(
+    features: torch.Tensor, max_bins: float, max_frames: float, fill: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Fills one frequency band and one time band of every clip.
 
     The draws are u1 and u2 of the frequency band, then of the time band, each for the whole batch at once.
 
     Args:
-        features: (B, T, F), normalised.
-        mask_ratio: widest band as a share of its axis.
+        features: (B, T, F).
+        max_bins, max_frames: widest bands, not necessarily whole numbers; 0 hides nothing on that axis.
+    Raises:
+        ValueError: a band may be wider than its axis.
     """
     batch_size, num_frames, num_bins = features.shape
+    if max_bins > num_bins or max_frames > num_frames:
+        raise ValueError(
+            f"SpecAugment is to hide up to {max_bins:g} mel bins and {max_frames:g} frames, but the spectrogram has "
+            f"{num_bins} and {num_frames}"
+        )
     draws = [torch.rand(batch_size, generator=generator).to(features.device) for _ in range(4)]
-    hidden_bins = band_mask(draws[0], draws[1], num_bins, mask_ratio * num_bins)
-    hidden_frames = band_mask(draws[2], draws[3], num_frames, mask_ratio * num_frames)
-    return features.masked_fill(hidden_frames[:, :, None] | hidden_bins[:, None, :], 0.0)
+    hidden_bins = band_mask(draws[0], draws[1], num_bins, max_bins)
+    hidden_frames = band_mask(draws[2], draws[3], num_frames, max_frames)
+    return features.masked_fill(hidden_frames[:, :, None] | hidden_bins[:, None, :], fill)
+
+
+def spec_augment(features: torch.Tensor, mask_ratio: float, generator: torch.Generator) -> torch.Tensor:
+    """`hide_bands` of normalised features (B, T, F) with 0, the data set's mean; bands as shares of their axes."""
+    _, num_frames, num_bins = features.shape
+    return hide_bands(features, mask_ratio * num_bins, mask_ratio * num_frames, 0.0, generator)

@@ -3,7 +3,7 @@
 `KaldiFbank` is the filter bank of the Kaldi toolkit (Povey et al., 2011) with a Hann window, the front end of SSLAM,
 EAT, AST, SSAST and Audio-MAE. Every step up to the power spectrum keeps the order of the reference's float32
 operations: a quiet mel band beside a loud one is a difference of large numbers, whose logarithm moves by up to 4e-3 in
-another order.
+another order. `PowerMel` is the front end of SSAM, AxLSTM and MW-MAE.
 """
 
 from __future__ import annotations
@@ -20,6 +20,25 @@ CPU_TILE_FRAMES = 512
 DEVICE_TILE_FRAMES = 65536
 
 ENERGY_FLOOR = torch.finfo(torch.float32).eps  # the smallest energy whose logarithm is taken, Kaldi's float epsilon
+
+
+def tiles(frames: torch.Tensor) -> Iterator[tuple[slice, slice]]:
+    """(clips, frames) slices that cover a (B, T, frame_length) view."""
+    size = CPU_TILE_FRAMES if frames.device.type == "cpu" else DEVICE_TILE_FRAMES
+    num_clips, num_frames = frames.shape[:2]
+    clips_per_tile = max(1, size // num_frames)
+    for clip in range(0, num_clips, clips_per_tile):
+        for frame in range(0, num_frames, size):
+            yield slice(clip, clip + clips_per_tile), slice(frame, frame + size)
+
+
+def check_filter_edges(low_frequency: float, high_frequency: float, sampling_rate: int) -> None:
+    """Raises ValueError unless the edges of mel filters are in order within 0 and half the sampling rate."""
+    if not 0 <= low_frequency < high_frequency <= sampling_rate / 2:
+        raise ValueError(
+            f"Mel filters from {low_frequency} to {high_frequency} Hz do not fit a sampling rate of "
+            f"{sampling_rate} Hz: expected 0 <= low_frequency < high_frequency <= {sampling_rate / 2}."
+        )
 
 
 def hertz_to_mel(frequency: torch.Tensor) -> torch.Tensor:
@@ -74,11 +93,7 @@ class KaldiFbank(nn.Module):
     ):
         super().__init__()
         high_frequency = sampling_rate / 2 if high_frequency is None else high_frequency
-        if not 0 <= low_frequency < high_frequency <= sampling_rate / 2:
-            raise ValueError(
-                f"Mel filters from {low_frequency} to {high_frequency} Hz do not fit a sampling rate of "
-                f"{sampling_rate} Hz: expected 0 <= low_frequency < high_frequency <= {sampling_rate / 2}."
-            )
+        check_filter_edges(low_frequency, high_frequency, sampling_rate)
         self.num_mel_bins = num_mel_bins
         self.frame_length = int(sampling_rate * frame_length_ms / 1000)
         self.frame_shift = int(sampling_rate * frame_shift_ms / 1000)
@@ -117,18 +132,9 @@ class KaldiFbank(nn.Module):
         frames = waveform.float().unfold(1, self.frame_length, self.frame_shift)
         features = waveform.new_empty((*frames.shape[:2], self.num_mel_bins), dtype=torch.float32)
         with torch.autocast(waveform.device.type, enabled=False):
-            for tile in self._tiles(frames):
+            for tile in tiles(frames):
                 features[tile] = self._log_mel(frames[tile])
         return features
-
-    def _tiles(self, frames: torch.Tensor) -> Iterator[tuple[slice, slice]]:
-        """(clips, frames) slices that cover a (B, T, frame_length) view."""
-        size = CPU_TILE_FRAMES if frames.device.type == "cpu" else DEVICE_TILE_FRAMES
-        num_clips, num_frames = frames.shape[:2]
-        clips_per_tile = max(1, size // num_frames)
-        for clip in range(0, num_clips, clips_per_tile):
-            for frame in range(0, num_frames, size):
-                yield slice(clip, clip + clips_per_tile), slice(frame, frame + size)
 
     def _log_mel(self, frames: torch.Tensor) -> torch.Tensor:
         """(B, T, frame_length) frames to (B, T, num_mel_bins)."""
@@ -142,3 +148,112 @@ class KaldiFbank(nn.Module):
         spectrum = torch.view_as_real(torch.fft.rfft(padded)).square_()
         energies = (spectrum[..., 0] + spectrum[..., 1]) @ self.mel_filters
         return energies.clamp_(min=ENERGY_FLOOR).log_()
+
+
+def htk_mel_filters(
+    num_mel_bins: int, fft_length: int, sampling_rate: int, low_frequency: float, high_frequency: float
+) -> torch.Tensor:
+    """Triangular filters that are linear in Hz, with corners evenly spaced on the HTK mel scale (Young et al., 2006).
+
+    No area normalisation: every triangle reaches 1.
+
+    Returns:
+        (fft_length // 2 + 1, num_mel_bins) weights of the power spectrum.
+    """
+    low, high = (2595.0 * math.log10(1.0 + frequency / 700.0) for frequency in (low_frequency, high_frequency))
+    corners = 700.0 * (10.0 ** (torch.linspace(low, high, num_mel_bins + 2) / 2595.0) - 1.0)
+    left, centre, right = corners[:-2], corners[1:-1], corners[2:]
+    hertz = torch.linspace(0, sampling_rate / 2, fft_length // 2 + 1).unsqueeze(1)
+    return torch.minimum((hertz - left) / (centre - left), (right - hertz) / (right - centre)).clamp(min=0.0)
+
+
+class PowerMel(nn.Module):
+    """Waveform to natural-log mel power, the front end of SSAM, AxLSTM and MW-MAE.
+
+    Frames are centred on every `frame_shift`-th sample, the clip being reflected at both ends; periodic Hann window,
+    power spectrum, mel filters, logarithm of the power plus 1.19e-7. No gradient.
+
+    Args:
+        sampling_rate: in Hz.
+        num_mel_bins: number of filters F.
+        fft_length: samples of a Fourier transform.
+        frame_length: samples of the window, in the middle of those of the transform.
+        frame_shift: samples from one frame to the next.
+        low_frequency, high_frequency: outer edges of the filters in Hz.
+    Raises:
+        ValueError: filter edges that are not in order within 0 and half the sampling rate, or a window longer than
+            the transform.
+    """
+
+    def __init__(
+        self,
+        sampling_rate: int = 16000,
+        num_mel_bins: int = 80,
+        fft_length: int = 400,
+        frame_length: int = 400,
+        frame_shift: int = 160,
+        low_frequency: float = 50.0,
+        high_frequency: float = 8000.0,
+    ):
+        super().__init__()
+        check_filter_edges(low_frequency, high_frequency, sampling_rate)
+        if frame_length > fft_length:
+            raise ValueError(f"A window of {frame_length} samples does not fit a transform of {fft_length}.")
+        self.num_mel_bins = num_mel_bins
+        self.fft_length = fft_length
+        self.frame_shift = frame_shift
+        left = (fft_length - frame_length) // 2
+        window = nn.functional.pad(torch.hann_window(frame_length), (left, fft_length - frame_length - left))
+        filters = htk_mel_filters(num_mel_bins, fft_length, sampling_rate, low_frequency, high_frequency)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("mel_filters", filters, persistent=False)
+
+    def num_frames(self, num_samples: int) -> int:
+        """Number of frames of a clip of `num_samples` samples."""
+        return 1 + num_samples // self.frame_shift
+
+    def reflect(self, waveform: torch.Tensor) -> torch.Tensor:
+        """(B, N) -> (B, N + fft_length): both ends reflected, so that the first frame is centred on the first sample.
+
+        Raises:
+            ValueError: not two dimensions, or too short to be reflected.
+        """
+        if waveform.dim() != 2:
+            raise ValueError(f"Expected a waveform of shape (batch, samples), got {tuple(waveform.shape)}.")
+        reach = self.fft_length // 2
+        if waveform.shape[1] <= reach:
+            raise ValueError(
+                f"A waveform of {waveform.shape[1]} samples is too short: it is reflected over {reach} samples at "
+                "each end, and must be longer."
+            )
+        return nn.functional.pad(waveform, (reach, reach), mode="reflect")
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Log-mel power of a batch of clips of one length.
+
+        Args:
+            waveform: (B, N) samples on the module's device; computed in float32 also under autocast.
+        Returns:
+            (B, num_frames(N), num_mel_bins) float32.
+        Raises:
+            ValueError: as `reflect`.
+        """
+        return self.log_mel(self.reflect(waveform))
+
+    @torch.no_grad()
+    def log_mel(self, reflected: torch.Tensor) -> torch.Tensor:
+        """Log-mel power of waveforms that were reflected, each at its own ends, and then perhaps padded.
+
+        Args:
+            reflected: (B, M).
+        Returns:
+            (B, 1 + (M - fft_length) // frame_shift, num_mel_bins) float32.
+        """
+        frames = reflected.float().unfold(1, self.fft_length, self.frame_shift)
+        features = reflected.new_empty((*frames.shape[:2], self.num_mel_bins), dtype=torch.float32)
+        with torch.autocast(reflected.device.type, enabled=False):
+            for tile in tiles(frames):
+                spectrum = torch.view_as_real(torch.fft.rfft(frames[tile] * self.window)).square_()
+                power = (spectrum[..., 0] + spectrum[..., 1]) @ self.mel_filters
+                features[tile] = power.add_(ENERGY_FLOOR).log_()
+        return features

@@ -1,9 +1,11 @@
 """Self-supervised audio encoders for transformers. Importing it registers every family with the Auto classes."""
 
 from .configuration_eat import EatConfig
+from .configuration_ssam import SsamConfig
 from .configuration_sslam import SslamConfig
 from .feature_extraction_sslam import SslamFeatureExtractor
 from .modeling_eat import EatForAudioClassification, EatModel
+from .modeling_ssam import SsamForAudioClassification, SsamForPreTraining, SsamModel
 from .modeling_sslam import (
     SslamForAudioClassification,
     SslamForAudioFrameClassification,
@@ -25,6 +27,10 @@ __all__ = [
     "EatConfig",
     "EatForAudioClassification",
     "EatModel",
+    "SsamConfig",
+    "SsamForAudioClassification",
+    "SsamForPreTraining",
+    "SsamModel",
     "SslamAudioClassificationPipeline",
     "SslamConfig",
     "SslamFeatureExtractor",

@@ -2,10 +2,13 @@
 
 from .configuration_eat import EatConfig
 from .configuration_ssam import SsamConfig
+from .configuration_ssast_mae import SsastMaeConfig
 from .configuration_sslam import SslamConfig
+from .feature_extraction_power_mel import PowerMelFeatureExtractor
 from .feature_extraction_sslam import SslamFeatureExtractor
 from .modeling_eat import EatForAudioClassification, EatModel
 from .modeling_ssam import SsamForAudioClassification, SsamForPreTraining, SsamModel
+from .modeling_ssast_mae import SsastMaeForAudioClassification, SsastMaeForPreTraining, SsastMaeModel
 from .modeling_sslam import (
     SslamForAudioClassification,
     SslamForAudioFrameClassification,
@@ -21,16 +24,27 @@ register_family(
     SslamFeatureExtractor,
 )
 register_family(EatConfig, [EatModel, EatForAudioClassification], SslamFeatureExtractor)
+register_family(
+    SsastMaeConfig,
+    [SsastMaeModel, SsastMaeForPreTraining, SsastMaeForAudioClassification],
+    PowerMelFeatureExtractor,
+)
+register_family(SsamConfig, [SsamModel, SsamForPreTraining, SsamForAudioClassification], PowerMelFeatureExtractor)
 register_pipeline("audio-tagging", SslamAudioClassificationPipeline)
 
 __all__ = [
     "EatConfig",
     "EatForAudioClassification",
     "EatModel",
+    "PowerMelFeatureExtractor",
     "SsamConfig",
     "SsamForAudioClassification",
     "SsamForPreTraining",
     "SsamModel",
+    "SsastMaeConfig",
+    "SsastMaeForAudioClassification",
+    "SsastMaeForPreTraining",
+    "SsastMaeModel",
     "SslamAudioClassificationPipeline",
     "SslamConfig",
     "SslamFeatureExtractor",

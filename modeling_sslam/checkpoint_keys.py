@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from .official_file import rename_weights
+
 # (short official name, our name); `#` is the number of a block. A name may be followed by `.weight` or `.bias`.
 ENCODER_NAMES = (
     ("extra_tokens", "embeddings.class_token"),
@@ -54,7 +56,7 @@ def official_to_ours(state_dict: Mapping[str, Tensor], prefix: str = ENCODER_PRE
         ValueError: names that belong to none of the layouts; all of them are listed.
     """
     table = _with_prefix(ENCODER_NAMES, prefix) + DECODER_NAMES + HEAD_NAMES
-    return _rename({_short_name(name): tensor for name, tensor in state_dict.items()}, table)
+    return rename_weights({_short_name(name): tensor for name, tensor in state_dict.items()}, table)
 
 
 def ours_to_official_hub(state_dict: Mapping[str, Tensor], variant: str) -> dict[str, Tensor]:
@@ -75,7 +77,7 @@ def ours_to_official_hub(state_dict: Mapping[str, Tensor], variant: str) -> dict
         for name, tensor in state_dict.items()
         if not name.startswith("decoder.")
     }
-    return _rename(encoder_and_head, tuple((ours, f"{HUB_PREFIX}{official}") for official, ours in table))
+    return rename_weights(encoder_and_head, tuple((ours, f"{HUB_PREFIX}{official}") for official, ours in table))
 
 
 def split_teacher(state_dict: Mapping) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
@@ -99,26 +101,3 @@ def _short_name(name: str) -> str:
 
 def _with_prefix(table: tuple[tuple[str, str], ...], prefix: str) -> tuple[tuple[str, str], ...]:
     return tuple((official, prefix + ours) for official, ours in table)
-
-
-def _rename(state_dict: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:
-    """Applies the one row of `(from, to)` whose pattern matches each whole name."""
-    rules = [
-        (re.compile(re.escape(source).replace(r"\#", r"(\d+)") + r"((?:\.weight|\.bias)?)"), target)
-        for source, target in table
-    ]
-    renamed, unknown = {}, []
-    for name, tensor in state_dict.items():
-        new_name = next((_fill(target, match) for rule, target in rules if (match := rule.fullmatch(name))), None)
-        if new_name is None:
-            unknown.append(name)
-        else:
-            renamed[new_name] = tensor
-    if unknown:
-        raise ValueError(f"{len(unknown)} parameter names belong to no known layout: {', '.join(sorted(unknown))}")
-    return renamed
-
-
-def _fill(target: str, match: re.Match) -> str:
-    *block_number, ending = match.groups()
-    return target.replace("#", *block_number) + ending if block_number else target + ending

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 import torch
 from safetensors.torch import load_file
@@ -101,3 +102,32 @@ def check_fit(model_class: type[PreTrainedModel], config: PreTrainedConfig, weig
     ]
     if problems:
         raise ValueError(f"the checkpoint does not fit {model_class.__name__} (our names): {'; '.join(problems)}")
+
+
+def rename_weights(weights: Mapping[str, Tensor], table: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """Renames every weight by the one row `(from, to)` that matches its whole name.
+
+    Args:
+        table: `#` in a row is the number of a block; a name may be followed by `.weight` or `.bias`.
+    Raises:
+        ValueError: names that match no row; all of them are listed.
+    """
+    rules = [
+        (re.compile(re.escape(source).replace(r"\#", r"(\d+)") + r"((?:\.weight|\.bias)?)"), target)
+        for source, target in table
+    ]
+    renamed, unknown = {}, []
+    for name, tensor in weights.items():
+        new_name = next((_fill(target, match) for rule, target in rules if (match := rule.fullmatch(name))), None)
+        if new_name is None:
+            unknown.append(name)
+        else:
+            renamed[new_name] = tensor
+    if unknown:
+        raise ValueError(f"{len(unknown)} parameter names belong to no known layout: {', '.join(sorted(unknown))}")
+    return renamed
+
+
+def _fill(target: str, match: re.Match) -> str:
+    *block_number, ending = match.groups()
+    return target.replace("#", *block_number) + ending if block_number else target + ending

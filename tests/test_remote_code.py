@@ -1,5 +1,6 @@
 """Saved folders load with `trust_remote_code=True` in a process that cannot import this package."""
 
+import copy
 import json
 import os
 import pathlib
@@ -8,75 +9,58 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import load_file
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers.dynamic_module_utils import get_imports
 
-from modeling_sslam import (
-    EatConfig,
-    EatForAudioClassification,
-    SslamConfig,
-    SslamFeatureExtractor,
-    SslamForAudioClassification,
-    SslamForAudioFrameClassification,
-    SslamForPreTraining,
-    SslamModel,
-)
+from tests.families import FAMILIES
 
-SIZES = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "num_mel_bins": 32,
-    "max_time_patches": 8,
-    "decoder_hidden_size": 32,
-    "decoder_num_layers": 1,
-    "decoder_groups": 4,
-    "num_labels": 5,
-}
-TARGET_LENGTH = 64
-
-# Runs where the package is blocked: loads each folder through the given Auto classes and keeps what the models say.
+# Runs where the package is blocked: loads each folder through its Auto class and keeps what the models say.
 STRANGER = """
 import sys
 
 sys.modules["modeling_sslam"] = None  # importing it raises
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoFeatureExtractor, pipeline
 
-root, result_file, *pairs = sys.argv[1:]
+root, result_file, *cases = sys.argv[1:]
 clip = torch.linspace(-1, 1, 16000).sin().numpy()
 results = {}
-for pair in pairs:
-    folder, auto_class = pair.split(":")
-    folder = f"{root}/{folder}"
+for case in cases:
+    name, auto_class = case.split(":")
+    folder = f"{root}/{name}_{auto_class}"
     config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
     model = getattr(transformers, auto_class).from_pretrained(folder, trust_remote_code=True).eval()
     assert type(model).__module__.startswith("transformers_modules."), type(model)
     assert type(model.config) is type(config)
     extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
     features = extractor(clip, sampling_rate=16000, return_tensors="pt")
-    if auto_class == "AutoModelForPreTraining":
-        features["bool_masked_pos"] = torch.arange(8)[None] % 2 == 0
     with torch.no_grad():
-        results[pair] = model(**features)[0].contiguous()
-classifier = pipeline("audio-classification", model=f"{root}/classification", trust_remote_code=True, top_k=None)
-scores = {entry["label"]: entry["score"] for entry in classifier(clip)}
-results["pipeline"] = torch.tensor([scores[label] for label in sorted(scores)])
-model.save_pretrained(f"{root}/again")
+        results[case] = model(**features, **load_file(f"{folder}/more_inputs.safetensors"))[0].contiguous()
+    if auto_class == "AutoModelForAudioClassification":
+        encoder = transformers.AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+        with torch.no_grad():
+            results[f"{name}:encoder"] = encoder(**features)[0].contiguous()
+        classifier = pipeline("audio-classification", model=folder, trust_remote_code=True, top_k=None)
+        scores = {entry["label"]: entry["score"] for entry in classifier(clip)}
+        results[f"{name}:pipeline"] = torch.tensor([scores[label] for label in sorted(scores)])
+        model.save_pretrained(f"{root}/{name}_again")
 save_file(results, result_file)
 """
 
-CASES = {
-    "base:AutoModel": SslamModel,
-    "pretraining:AutoModelForPreTraining": SslamForPreTraining,
-    "pretraining:AutoModel": SslamModel,
-    "classification:AutoModelForAudioClassification": SslamForAudioClassification,
-    "classification:AutoModel": SslamModel,
-    "frames:AutoModelForAudioFrameClassification": SslamForAudioFrameClassification,
-    "eat:AutoModelForAudioClassification": EatForAudioClassification,
-}
+CASES = [
+    f"{name}:{auto_class}"
+    for name, family in FAMILIES.items()
+    for auto_class in family.config.auto_classes
+    if auto_class != "AutoConfig"
+]
+
+
+def clip_features(name: str) -> dict[str, torch.Tensor]:
+    clip = torch.linspace(-1, 1, 16000).sin().numpy()
+    return FAMILIES[name].feature_extractor(clip, sampling_rate=16000, return_tensors="pt")
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +68,15 @@ def root(tmp_path_factory) -> pathlib.Path:
     """One folder for each class of model, saved as anybody would save it."""
     root = tmp_path_factory.mktemp("saved")
     torch.manual_seed(0)
-    extractor = SslamFeatureExtractor(num_mel_bins=SIZES["num_mel_bins"], target_length=TARGET_LENGTH)
-    models = {
-        "base": SslamModel(SslamConfig(**SIZES)),
-        "pretraining": SslamForPreTraining(SslamConfig(**SIZES)),
-        "classification": SslamForAudioClassification(SslamConfig(**SIZES)),
-        "frames": SslamForAudioFrameClassification(SslamConfig(**SIZES)),
-        "eat": EatForAudioClassification(EatConfig(**SIZES)),
-    }
-    for name, model in models.items():
-        model.save_pretrained(root / name)
-        extractor.save_pretrained(root / name)
+    for case in CASES:
+        name, auto_class = case.split(":")
+        folder, family = root / f"{name}_{auto_class}", FAMILIES[name]
+        getattr(transformers, auto_class).from_config(copy.deepcopy(family.config)).save_pretrained(folder)
+        family.feature_extractor.save_pretrained(folder)
+        more = {}
+        if auto_class == "AutoModelForPreTraining":
+            more = family.pretraining_inputs(clip_features(name)["input_values"])
+        save_file({key: value.contiguous() for key, value in more.items()}, folder / "more_inputs.safetensors")
     return root
 
 
@@ -112,40 +94,40 @@ def strangers_results(root) -> dict[str, torch.Tensor]:
     return load_file(results)
 
 
+def ours(root: pathlib.Path, case: str, auto_class: str) -> torch.Tensor:
+    """The first output of what the folder of `case` gives here, where the package is."""
+    folder = root / case.replace(":", "_")
+    model = getattr(transformers, auto_class).from_pretrained(folder).eval()
+    more = load_file(folder / "more_inputs.safetensors")
+    with torch.no_grad():
+        return model(**clip_features(case.split(":")[0]), **more)[0]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_stranger_gets_our_outputs(case, root, strangers_results):
-    folder = case.split(":")[0]
-    model = CASES[case].from_pretrained(root / folder).eval()
-    extractor = SslamFeatureExtractor.from_pretrained(root / folder)
-    clip = torch.linspace(-1, 1, 16000).sin().numpy()
-    features = extractor(clip, sampling_rate=16000, return_tensors="pt")
-    if CASES[case] is SslamForPreTraining:
-        features["bool_masked_pos"] = torch.arange(8)[None] % 2 == 0
-    with torch.no_grad():
-        torch.testing.assert_close(strangers_results[case], model(**features)[0])
+    torch.testing.assert_close(strangers_results[case], ours(root, case, case.split(":")[1]))
 
 
-def test_a_stranger_gets_our_pipeline_scores(strangers_results):
-    logits = strangers_results["classification:AutoModelForAudioClassification"][0]
-    torch.testing.assert_close(strangers_results["pipeline"], logits.softmax(0))
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_stranger_gets_our_encoder_and_pipeline_scores_from_a_classifier(name, root, strangers_results):
+    case = f"{name}:AutoModelForAudioClassification"
+    torch.testing.assert_close(strangers_results[f"{name}:encoder"], ours(root, case, "AutoModel"))
+    torch.testing.assert_close(strangers_results[f"{name}:pipeline"], strangers_results[case][0].softmax(0))
 
 
-def test_a_folder_saved_by_a_stranger_is_complete(root, strangers_results):
-    config = json.loads((root / "again" / "config.json").read_text())
-    assert config["auto_map"] == EatConfig.auto_classes
-    for reference in config["auto_map"].values():
-        assert (root / "again" / f"{reference.split('.')[0]}.py").is_file()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_folder_names_all_classes_of_its_family(name, root, strangers_results):
+    """Also one that a stranger saved again."""
+    auto_classes = FAMILIES[name].config.auto_classes
+    for folder in (root / f"{name}_AutoModelForAudioClassification", root / f"{name}_again"):
+        assert json.loads((folder / "config.json").read_text())["auto_map"] == auto_classes
+        for reference in auto_classes.values():
+            assert (folder / f"{reference.split('.')[0]}.py").is_file()
 
 
-def test_every_folder_names_all_classes_of_its_family(root):
-    for folder in ("base", "pretraining", "classification", "frames"):
-        assert json.loads((root / folder / "config.json").read_text())["auto_map"] == SslamConfig.auto_classes
-
-
-def test_saved_code_needs_nothing_but_the_core_packages(root):
+@pytest.mark.parametrize("name", FAMILIES)
+def test_saved_code_needs_nothing_but_the_core_packages(name, root):
     allowed = {"torch", "transformers", "numpy", "safetensors", "huggingface_hub", "soundfile"}
-    from transformers.dynamic_module_utils import get_imports
-
-    for file in (root / "eat").glob("*.py"):
-        third_party = {name for name in get_imports(file) if name not in sys.stdlib_module_names}
+    for file in (root / f"{name}_AutoModelForAudioClassification").glob("*.py"):
+        third_party = {module for module in get_imports(file) if module not in sys.stdlib_module_names}
         assert third_party <= allowed, file.name

@@ -7,20 +7,29 @@ import collections
 import pytest
 from transformers.models.auto import modeling_auto
 
+from tests.families import FAMILIES
+
 from .fetch import attach
 from .skips import explanation
 
 attach()
 
 
+# Auto class -> the table in which the common tests look up, by class name, what a model is for.
+TABLES = {
+    "AutoModel": modeling_auto.MODEL_MAPPING_NAMES,
+    "AutoModelForPreTraining": modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES,
+    "AutoModelForAudioClassification": modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
+}
+
+
 @pytest.fixture(autouse=True)
 def class_names(monkeypatch):
-    """The tests look up by class name what a model is for, in tables that `AutoModel.register` does not touch."""
-    monkeypatch.setitem(modeling_auto.MODEL_MAPPING_NAMES, "sslam", "SslamModel")
-    monkeypatch.setitem(modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES, "sslam", "SslamForPreTraining")
-    monkeypatch.setitem(
-        modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES, "sslam", "SslamForAudioClassification"
-    )
+    """Adds our families to these tables, which `AutoModel.register` does not touch."""
+    for family in FAMILIES.values():
+        for auto_class, reference in family.config.auto_classes.items():
+            if auto_class in TABLES:
+                monkeypatch.setitem(TABLES[auto_class], family.config.model_type, reference.rpartition(".")[2])
 
 
 class SkipCollector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,7 +67,9 @@ class SslamAudioClassificationPipeline(ChunkPipeline, AudioClassificationPipelin
 
     def _check_window(self, window_s: float) -> None:
         extractor = self.feature_extractor
-        longest = extractor.target_length * extractor.frame_shift_ms / 1000
+        longest = math.inf
+        if extractor.target_length is not None:
+            longest = extractor.target_length * extractor.frame_shift_ms / 1000
         if not 0 < window_s <= longest:
             raise ValueError(
                 f"window_s={window_s} is not within 0 and {longest} s, which the extractor's target_length of "

@@ -1,4 +1,4 @@
-"""A tiny configuration and an extractor of every family, for `test_families.py` and `test_remote_code.py`."""
+"""A tiny configuration and an extractor of every family, which `test_families.py` and `test_remote_code.py` use."""
 
 from __future__ import annotations
 

@@ -7,9 +7,11 @@ import torch
 
 from hub_cards.results import read_measurement
 from modeling_sslam import SslamFeatureExtractor, SslamModel
+from modeling_sslam.hear import HearModel, get_scene_embeddings
 from tests.conftest import tiny_config
 from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_checkpoint, write_clips
-from training.labelled_data import EvaluationArguments, LabelledDataArguments
+from training.arguments import EvaluationArguments
+from training.labelled_data import LabelledDataArguments
 from training.probe import (
     PROBES,
     ProbeData,
@@ -19,6 +21,7 @@ from training.probe import (
     linear_probe,
     load_probe_data,
     main,
+    probe_inputs,
     probe_model,
     random_twin,
 )
@@ -78,12 +81,22 @@ def test_attentive_probe_finds_the_one_token_that_matters():
 
 def test_features_are_the_tokens_of_the_encoder(spectrograms):
     model = SslamModel(tiny_config()).eval()
-    features = extract_features(model, spectrograms, torch.eye(3), batch_size=2, keep_patches=True)
+    features = extract_features(model, spectrograms, batch_size=2, keep_patches=True)
     tokens = model(spectrograms).last_hidden_state
-    torch.testing.assert_close(features.class_token, tokens[:, 0])
-    torch.testing.assert_close(features.mean, tokens[:, 1:].mean(1))
-    torch.testing.assert_close(features.patches, tokens[:, 1:])
-    assert extract_features(model, spectrograms, torch.eye(3), 2, keep_patches=False).patches is None
+    torch.testing.assert_close(features["linear_class_token"], tokens[:, 0])
+    torch.testing.assert_close(features["linear_mean"], tokens[:, 1:].mean(1))
+    torch.testing.assert_close(features["attentive"], tokens[:, 1:])
+    assert "attentive" not in extract_features(model, spectrograms, 2, keep_patches=False)
+
+
+def test_scenes_are_those_of_the_hear_interface(clips):
+    """Whole clips of 1.3 s, which the spectrograms of the other probes cut to 1.28 s."""
+    data, model = probe_data(clips, "event"), SslamModel(tiny_config())
+    inputs = probe_inputs(model, data.training, ["linear_scene"], batch_size=4)
+    assert list(inputs) == ["linear_scene"]
+    heard = HearModel(model, data.training.clips.feature_extractor)
+    wanted = get_scene_embeddings(data.training.clips.waveform(2), heard)
+    torch.testing.assert_close(inputs["linear_scene"][2], wanted[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "metric"), [("event", "accuracy"), ("soundscape", "mean_average_precision")])

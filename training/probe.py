@@ -10,8 +10,10 @@ weights.
 from __future__ import annotations
 
 import argparse
+import collections
 import copy
 import dataclasses
+import functools
 import json
 import logging
 import pathlib
@@ -28,13 +30,14 @@ from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
 
 import modeling_sslam  # noqa: F401  (registers the families)
+from modeling_sslam.hear import HearModel
 from modeling_sslam.pooling import AttentivePooling
 
-from .arguments import load_arguments
+from .arguments import EvaluationArguments, load_arguments
 from .labelled_data import (
-    EvaluationArguments,
     LabelledClips,
     LabelledDataArguments,
+    LabelledRows,
     label_indices,
     label_names,
     load_labelled_rows,
@@ -42,8 +45,9 @@ from .labelled_data import (
 from .losses import bce_per_clip, cross_entropy
 from .metrics import classification_metrics
 from .provenance import describe_run
+from .scenes import scene_embeddings
 
-PROBES = ("linear_class_token", "linear_mean", "attentive")
+PROBES = ("linear_class_token", "linear_mean", "linear_scene", "attentive")
 
 
 @dataclasses.dataclass
@@ -52,8 +56,8 @@ class ProbeOptions:
 
     Attributes:
         probes: comma-separated. "linear_class_token" and "linear_mean" are logistic regressions on the class token (or
-            the mean of the special tokens) and on the mean of the patch tokens, "attentive" learns which patch tokens
-            to look at.
+            the mean of the special tokens) and on the mean of the patch tokens, "linear_scene" on the scene embedding
+            of `modeling_sslam/hear.py`, which hears whole clips, "attentive" learns which patch tokens to look at.
         inverse_regularization: C of the logistic regression.
         epochs, learning_rate: of the attentive probe.
         seed: of the random baseline and of the attentive probe.
@@ -84,79 +88,102 @@ class ProbeArguments:
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenFeatures:
-    """What an encoder makes of a set of clips, and their targets, all float32 on the CPU.
+class ProbeClips:
+    """Clips with their targets, which all encoders share.
 
     Attributes:
-        class_token: (N, D) mean of the special tokens, None where the encoder has none.
-        mean: (N, D) mean of the patch tokens.
-        patches: (N, L, D), None where no probe needs them.
-        targets: (N, C), 1 for each label of a clip.
+        clips: undecoded.
+        batch_size, num_workers: of decoding.
     """
 
-    class_token: torch.Tensor | None
-    mean: torch.Tensor
-    patches: torch.Tensor | None
-    targets: torch.Tensor
+    clips: LabelledClips
+    batch_size: int
+    num_workers: int
+
+    @functools.cached_property
+    def targets(self) -> torch.Tensor:
+        """(N, C), 1 for each label of a clip."""
+        return self.clips.targets()
+
+    @functools.cached_property
+    def spectrograms(self) -> torch.Tensor:
+        """(N, T, F), decoded once."""
+        loader = DataLoader(self.clips, self.batch_size, num_workers=self.num_workers, collate_fn=_stack)
+        return torch.cat(list(tqdm(loader, desc="spectrograms", leave=False)))
+
+    def scenes(self, model: PreTrainedModel) -> torch.Tensor:
+        """(N, E) scene embeddings of the clips at their full lengths."""
+        heard = HearModel(model, self.clips.feature_extractor)
+        return scene_embeddings(heard, self.clips.rows, self.clips.audio_column, self.batch_size, self.num_workers)
 
 
 @dataclasses.dataclass(frozen=True)
 class ProbeData:
-    """Training and evaluation spectrograms (N, T, F) with their targets (N, C), decoded once for all encoders."""
+    """Training and evaluation clips of one task."""
 
-    training: tuple[torch.Tensor, torch.Tensor]
-    evaluation: tuple[torch.Tensor, torch.Tensor]
+    training: ProbeClips
+    evaluation: ProbeClips
     multi_label: bool
 
 
 def load_probe_data(
     data: LabelledDataArguments, evaluation: EvaluationArguments, feature_extractor: SequenceFeatureExtractor
 ) -> ProbeData:
-    """Decodes all clips."""
+    """Finds all clips and their targets. An extractor without a length for spectrograms takes `data.target_length`."""
+    if feature_extractor.target_length is None:
+        feature_extractor = copy.copy(feature_extractor)
+        feature_extractor.target_length = data.target_length
     training, evaluation = load_labelled_rows(data), load_labelled_rows(evaluation.applied_to(data))
     classes = label_names(data, training.names)
 
-    def spectrograms(labelled) -> tuple[torch.Tensor, torch.Tensor]:
+    def clips(labelled: LabelledRows) -> ProbeClips:
         indices = label_indices(labelled.names, classes)
         clips = LabelledClips(labelled.rows, indices, len(classes), feature_extractor, data.audio_column)
-        loader = DataLoader(clips, data.batch_size, num_workers=data.num_workers, collate_fn=_stack)
-        batches = list(tqdm(loader, desc="spectrograms", leave=False))
-        return torch.cat([batch["input_values"] for batch in batches]), torch.cat(
-            [batch["labels"] for batch in batches]
-        )
+        return ProbeClips(clips, data.batch_size, data.num_workers)
 
-    return ProbeData(spectrograms(training), spectrograms(evaluation), data.multi_label)
+    return ProbeData(clips(training), clips(evaluation), data.multi_label)
 
 
-def _stack(clips: list[dict]) -> dict[str, torch.Tensor]:
-    return {name: torch.stack([clip[name] for clip in clips]) for name in ("input_values", "labels")}
+def _stack(clips: list[dict]) -> torch.Tensor:
+    return torch.stack([clip["input_values"] for clip in clips])
 
 
 @torch.inference_mode()
 def extract_features(
-    model: PreTrainedModel, input_values: torch.Tensor, targets: torch.Tensor, batch_size: int, keep_patches: bool
-) -> FrozenFeatures:
-    """Runs a frozen encoder over all clips.
+    model: PreTrainedModel, input_values: torch.Tensor, batch_size: int, keep_patches: bool
+) -> dict[str, torch.Tensor]:
+    """Runs a frozen encoder over all clips; what it makes of them, by probe, float32 on the CPU.
 
     Args:
         input_values: (N, T, F).
         keep_patches: keep all patch tokens (N * L * D * 4 bytes).
+    Returns:
+        "linear_class_token": (N, D) mean of the special tokens, where the encoder has such; "linear_mean": (N, D) mean
+        of the patch tokens; "attentive": (N, L, D), the patch tokens if they were kept.
     """
     model = model.eval()
     num_special = model.config.num_special_tokens
-    class_token, mean, patches = [], [], []
+    features = collections.defaultdict(list)
     for batch in tqdm(input_values.split(batch_size), desc="features", leave=False):
         tokens = model(batch.to(model.device)).last_hidden_state.float().cpu()
-        class_token.append(tokens[:, :num_special].mean(dim=1))
-        mean.append(tokens[:, num_special:].mean(dim=1))
+        if num_special:
+            features["linear_class_token"].append(tokens[:, :num_special].mean(dim=1))
+        features["linear_mean"].append(tokens[:, num_special:].mean(dim=1))
         if keep_patches:
-            patches.append(tokens[:, num_special:])
-    return FrozenFeatures(
-        torch.cat(class_token) if num_special else None,
-        torch.cat(mean),
-        torch.cat(patches) if keep_patches else None,
-        targets,
-    )
+            features["attentive"].append(tokens[:, num_special:])
+    return {name: torch.cat(batches) for name, batches in features.items()}
+
+
+def probe_inputs(
+    model: PreTrainedModel, clips: ProbeClips, names: list[str], batch_size: int
+) -> dict[str, torch.Tensor]:
+    """What each of the probes `names` is trained on; clips are decoded only as these need it."""
+    inputs = {}
+    if set(names) != {"linear_scene"}:
+        inputs |= extract_features(model, clips.spectrograms, batch_size, keep_patches="attentive" in names)
+    if "linear_scene" in names:
+        inputs["linear_scene"] = clips.scenes(model)
+    return inputs
 
 
 def linear_probe(
@@ -242,19 +269,18 @@ def probe_model(
     """
     if "linear_class_token" in options.names and not model.config.num_special_tokens:
         raise ValueError(f"{model.config.model_type} has no class token: leave linear_class_token out of probe.probes")
-    keep_patches = "attentive" in options.names
-    training = extract_features(model, *data.training, batch_size, keep_patches)
-    evaluation = extract_features(model, *data.evaluation, batch_size, keep_patches)
-    views = {"linear_class_token": "class_token", "linear_mean": "mean", "attentive": "patches"}
+    training = probe_inputs(model, data.training, options.names, batch_size)
+    evaluation = probe_inputs(model, data.evaluation, options.names, batch_size)
+    targets = data.training.targets
     metrics = classification_metrics(data.multi_label)
     results = {}
     for name in options.names:
-        inputs, held_out = getattr(training, views[name]), getattr(evaluation, views[name])
+        inputs, held_out = training[name], evaluation[name]
         if name == "attentive":
-            scores = attentive_probe(inputs, training.targets, held_out, data.multi_label, options)
+            scores = attentive_probe(inputs, targets, held_out, data.multi_label, options)
         else:
-            scores = linear_probe(inputs, training.targets, held_out, data.multi_label, options.inverse_regularization)
-        results[name] = metrics(scores, evaluation.targets.numpy())
+            scores = linear_probe(inputs, targets, held_out, data.multi_label, options.inverse_regularization)
+        results[name] = metrics(scores, data.evaluation.targets.numpy())
     return results
 
 

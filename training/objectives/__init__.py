@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from .masked_reconstruction import MaskedReconstructionObjective
 from .objective import Objective
 from .sslam import SslamStage1Objective, SslamStage2Objective
 
 OBJECTIVES: dict[str, type[Objective]] = {
+    "masked_reconstruction": MaskedReconstructionObjective,
     "sslam_stage1": SslamStage1Objective,
     "sslam_stage2": SslamStage2Objective,
 }

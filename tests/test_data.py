@@ -11,8 +11,9 @@ import soundfile
 import torch
 
 from modeling_sslam import SslamFeatureExtractor
+from modeling_sslam.audio_io import load_audio
 from training.arguments import DataArguments
-from training.data import ClipFeatures, ClipStream, Position, RowBatches, load_rows
+from training.data import ClipFeatures, ClipStream, Position, RandomCrop, RowBatches, load_rows
 
 RATE = 16000
 NUM_CLIPS = 10
@@ -79,6 +80,31 @@ def test_a_batch_holds_the_extractors_features(folder):
     want = extractor(waveforms, sampling_rate=RATE, return_tensors="pt")["input_values"]
     torch.testing.assert_close(batch.input_values, want, rtol=0, atol=1e-5)
     assert batch.position == Position(0, 4)
+
+
+def test_random_crops_are_cut_from_whole_clips_and_depend_on_seed_and_place_only(folder):
+    rows = load_rows(DataArguments(format="folder", path=str(folder)))
+
+    def crops(seed: int, workers: int) -> torch.Tensor:
+        features = ClipFeatures(SslamFeatureExtractor(), "audio", RandomCrop(num_frames=9, seed=seed))
+        batches = ClipStream(RowBatches(rows, 4, 0, seed=3), features, workers)
+        return torch.cat([batch.input_values for batch in itertools.islice(batches, 5)])
+
+    cut = crops(0, workers=0)
+    assert cut.shape[1] == 9
+    clip = load_audio(next(iter(rows))["audio"], 16000)
+    whole = SslamFeatureExtractor()(clip, 16000, padding="longest", return_tensors="pt")["input_values"][0]
+    assert any(torch.equal(cut[0], whole[start : start + 9]) for start in range(len(whole) - 8))
+    assert torch.equal(cut, crops(0, workers=2))
+    assert not torch.equal(cut, crops(1, workers=0))
+
+
+def test_a_clip_shorter_than_its_crop_is_repeated():
+    clip = torch.arange(3.0)[:, None]
+    crop = RandomCrop(num_frames=6, seed=0)(clip, Position(), index=0)
+    assert crop[:, 0].tolist() == [0, 1, 2, 0, 1, 2]
+    starts = {RandomCrop(2, seed)(clip, Position(), 0)[0, 0].item() for seed in range(20)}
+    assert starts == {0.0}  # one place to spare: the last start is never drawn
 
 
 def test_order_does_not_depend_on_workers(folder):

@@ -70,6 +70,20 @@ def test_frozen_parameters_are_left_out():
     assert sorted(group["names"]) == ["classifier.bias", "classifier.weight", "norm.bias", "norm.weight"]
 
 
+def test_epsilon_after_the_correction_is_torchs_own():
+    parameters = [torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64)) for _ in range(2)]
+    group = {"params": parameters[:1], "lr": 0.0, "peak": 1e-2, "floor": 0.0, "weight_decay": 0.05}
+    ours = build_optimizer([group], (0.9, 0.95), 0.1, epsilon_after_correction=True)
+    theirs = torch.optim.AdamW(parameters[1:], betas=(0.9, 0.95), eps=0.1, weight_decay=0.05)
+    for step in range(4):
+        set_step(ours, step, warmup=2, total=10)
+        theirs.param_groups[0]["lr"] = learning_rate(step, 1e-2, 2, 10)
+        for parameter, optimizer in zip(parameters, (ours, theirs), strict=True):
+            parameter.grad = torch.tensor([0.3, 0.01], dtype=torch.float64) * (step + 1)
+            optimizer.step()
+    assert torch.equal(*parameters)
+
+
 def test_epsilon_is_added_before_the_bias_correction():
     """Against the update rule of the official Adam, with an epsilon that is large beside the gradients."""
     parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))

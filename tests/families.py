@@ -8,7 +8,14 @@ from collections.abc import Callable
 import torch
 from transformers import PreTrainedConfig, SequenceFeatureExtractor
 
-from modeling_sslam import EatConfig, PowerMelFeatureExtractor, SsamConfig, SslamConfig, SslamFeatureExtractor
+from modeling_sslam import (
+    EatConfig,
+    PowerMelFeatureExtractor,
+    SsamConfig,
+    SsastMaeConfig,
+    SslamConfig,
+    SslamFeatureExtractor,
+)
 
 NUM_LABELS = 3
 
@@ -60,4 +67,7 @@ FAMILIES = {
     "eat": Family(EatConfig(**SSLAM), SslamFeatureExtractor(num_mel_bins=32, target_length=64)),
     "ssam": Family(SsamConfig(**SSAM), PowerMelFeatureExtractor(num_mel_bins=32)),
     "ssam bidirectional": Family(SsamConfig(**SSAM, bidirectional=True), PowerMelFeatureExtractor(num_mel_bins=32)),
+    "ssast_mae": Family(
+        SsastMaeConfig(**TRANSFORMER, num_mel_bins=32, patch_size=(4, 8)), PowerMelFeatureExtractor(num_mel_bins=32)
+    ),
 }

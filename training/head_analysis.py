@@ -7,10 +7,35 @@ Bengio, "Insights on representational similarity in neural networks with canonic
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
 import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadStatistics:
+    """(layers, heads) entropy of attention in nats, and its mean distance in patches."""
+
+    entropy: torch.Tensor
+    distance: torch.Tensor
+
+    @classmethod
+    def of(cls, attentions: Sequence[torch.Tensor], grid: tuple[int, int]) -> HeadStatistics:
+        """From the attention of every layer, see the functions below."""
+        return cls(
+            torch.stack([attention_entropy(attention) for attention in attentions]),
+            torch.stack([attention_distance(attention, grid) for attention in attentions]),
+        )
+
+    @classmethod
+    def mean(cls, batches: Sequence[HeadStatistics]) -> HeadStatistics:
+        """Over batches of about the same size."""
+        return cls(
+            torch.stack([batch.entropy for batch in batches]).mean(dim=0),
+            torch.stack([batch.distance for batch in batches]).mean(dim=0),
+        )
 
 
 def attention_entropy(attention: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Pictures of a run: a clip with its mask, a mixture with its windows, training curves, probe results."""
+"""Pictures of a run: a clip with its mask, a mixture with its windows, training curves, probe results, heads."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import torch
 from matplotlib.axes import Axes
 
 from modeling_sslam.spectrogram import hertz_to_mel
+
+from .head_analysis import HeadStatistics
 
 FRAMES_PER_SECOND = 100
 LOWEST_FREQUENCY, HIGHEST_FREQUENCY = 20.0, 8000.0  # Hz, edges of the mel filters
@@ -137,6 +139,53 @@ def plot_probes(path: pathlib.Path, results: Mapping[str, Mapping[str, float]]) 
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(encoders), frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
+
+
+def plot_heads(
+    path: pathlib.Path,
+    stacks: Mapping[str, HeadStatistics],
+    compared: str,
+    correlation: torch.Tensor,
+    num_layers: int,
+) -> None:
+    """Entropy and mean distance of attention, head by head, and how alike layers are.
+
+    Args:
+        stacks: name -> statistics (layers, heads).
+        compared: what the correlations are between.
+        correlation: (R, R) between 0 and 1, layer by layer.
+        num_layers: layers among the R.
+    """
+    figure = plt.figure(figsize=(12.5, 1 + 3.2 * len(stacks)), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.6, 1))
+    axes = left.subplots(len(stacks), 2, squeeze=False)
+    for row, (name, statistics) in zip(axes, stacks.items(), strict=True):
+        _head_map(row[0], statistics.entropy, f"{name}: entropy (nats)")
+        _head_map(row[1], statistics.distance, f"{name}: distance (patches)")
+    axis = right.subplots()
+    image = axis.imshow(correlation.numpy(), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_title(f"PWCCA between {compared}")
+    size = len(correlation) // num_layers
+    axis.set_xticks([(layer + 0.5) * size - 0.5 for layer in range(num_layers)], range(1, num_layers + 1))
+    axis.set_yticks([(layer + 0.5) * size - 0.5 for layer in range(num_layers)], range(1, num_layers + 1))
+    for layer in range(1, num_layers):
+        axis.axhline(layer * size - 0.5, color="white", linewidth=0.8)
+        axis.axvline(layer * size - 0.5, color="white", linewidth=0.8)
+    axis.set_xlabel("layer")
+    axis.set_ylabel("layer")
+    right.colorbar(image, ax=axis, shrink=0.7)
+    _save(figure, path)
+
+
+def _head_map(axis: Axes, values: torch.Tensor, title: str) -> None:
+    """Draws values (layers, heads)."""
+    image = axis.imshow(values.numpy(), cmap="magma", aspect="auto", interpolation="nearest", vmin=0)
+    axis.set_title(title)
+    axis.set_xticks(range(values.shape[1]), range(1, values.shape[1] + 1))
+    axis.set_yticks(range(values.shape[0]), range(1, values.shape[0] + 1))
+    axis.set_xlabel("head")
+    axis.set_ylabel("layer")
+    axis.figure.colorbar(image, ax=axis)
 
 
 def _limits(spectrogram: torch.Tensor) -> tuple[float, float]:

@@ -4,8 +4,9 @@ import torch
 from modeling_sslam import SslamFeatureExtractor
 from modeling_sslam.audioset_labels import AUDIOSET_LABELS
 from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_clips
+from training.arguments import EvaluationArguments
+from training.augment import AugmentArguments
 from training.labelled_data import (
-    EvaluationArguments,
     LabelledClips,
     LabelledDataArguments,
     SeededSampler,
@@ -44,7 +45,7 @@ def test_several_labels_a_clip(clips_csv):
 
 
 def test_items(clips_csv):
-    clips = labelled(clips_csv, roll=True, noise=True)
+    clips = labelled(clips_csv, augment=AugmentArguments(roll=True, noise=True))
     plain, augmented = clips[3], clips[3, 7]
     assert plain["input_values"].shape == (TARGET_LENGTH, 128)
     assert plain["labels"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]

@@ -90,13 +90,20 @@ class DataArguments:
             raise ValueError(f"data.crop is {self.crop!r}: choose first or random")
 
 
+Data = typing.TypeVar("Data", bound=DataArguments)
+
+
 @dataclasses.dataclass
 class OptimArguments:
-    """AdamW, its schedule, and clipping; see `training/optim.py`.
+    """The optimiser, its schedule, and clipping; see `training/optim.py` and `training/schedules.py`.
 
     Attributes:
-        learning_rate, floor: peak and lowest rate.
+        optimizer: "adamw", or "adam", whose weight decay is part of the gradient.
+        schedule: "cosine", or "plateau", which halves the rate when evaluations stop improving.
+        learning_rate, floor: peak and lowest rate; "plateau" has no floor.
         warmup_steps, total_steps: optimiser updates.
+        warmup_block: updates between two rises of the rate during the warm-up of "plateau".
+        patience: evaluations in a row without an improvement that "plateau" lets pass.
         accumulation_steps: forward passes an update.
         clip_norm: limit of the global gradient norm, 0 for none.
         exclude_bias_and_norm: whether biases and norms escape weight decay. The official code means to exclude them
@@ -105,10 +112,14 @@ class OptimArguments:
             PyTorch and Optax do, or before, as in fairseq, with which SSLAM and EAT were trained.
     """
 
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
     learning_rate: float = 5e-4
     floor: float = 0.0
     warmup_steps: int = 53_333
     total_steps: int = 400_000
+    warmup_block: int = 50
+    patience: int = 2
     accumulation_steps: int = 1
     weight_decay: float = 0.05
     beta1: float = 0.9
@@ -124,6 +135,49 @@ class OptimArguments:
                 f"optim.warmup_steps is {self.warmup_steps}: it must be at least 0 and less than "
                 f"optim.total_steps, which is {self.total_steps}"
             )
+        if self.schedule != "cosine" and self.warmup_steps % self.warmup_block:
+            raise ValueError(
+                f"optim.warmup_steps is {self.warmup_steps}: schedule {self.schedule!r} needs a multiple of "
+                f"optim.warmup_block, which is {self.warmup_block}"
+            )
+
+
+@dataclasses.dataclass
+class EvaluationArguments:
+    """Clips that are not trained on, where they differ from the training clips.
+
+    Attributes:
+        path, split: instead of those of section `data`; null for the same.
+        filters: column name -> values of the rows to keep.
+    """
+
+    path: str | None = None
+    split: str | None = None
+    filters: dict = dataclasses.field(default_factory=dict)
+
+    def applied_to(self, data: Data) -> Data:
+        """The settings of the evaluation clips.
+
+        Raises:
+            ValueError: nothing sets them apart from the training clips.
+        """
+        changes = {
+            name: value for name, value in (("path", self.path), ("split", self.split)) if value is not None
+        } | {"filters": self.filters}
+        if all(getattr(data, name) == value for name, value in changes.items()):
+            raise ValueError("evaluation and training clips are the same: set evaluation.path, .split or .filters")
+        return dataclasses.replace(data, **changes)
+
+
+@dataclasses.dataclass
+class HeldOutArguments(EvaluationArguments):
+    """Evaluation during pretraining, with the same masks every time; and:
+
+    Attributes:
+        every: updates between two evaluations; 0 for none.
+    """
+
+    every: int = 0
 
 
 @dataclasses.dataclass
@@ -163,6 +217,7 @@ class PretrainArguments:
     model: ModelArguments = dataclasses.field(default_factory=ModelArguments)
     objective: ObjectiveArguments = dataclasses.field(default_factory=ObjectiveArguments)
     data: DataArguments = dataclasses.field(default_factory=DataArguments)
+    evaluation: HeldOutArguments = dataclasses.field(default_factory=HeldOutArguments)
     optim: OptimArguments = dataclasses.field(default_factory=OptimArguments)
     run: RunArguments = dataclasses.field(default_factory=RunArguments)
 
@@ -179,6 +234,8 @@ class PretrainArguments:
         for name, value in positive.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
+        if self.optim.schedule == "plateau" and not self.evaluation.every:
+            raise ValueError("optim.schedule is 'plateau', which watches evaluations: set evaluation.every")
 
 
 class _RecipeLoader(yaml.SafeLoader):

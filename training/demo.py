@@ -21,9 +21,9 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTrainin
 
 from modeling_sslam.pipeline_audio_classification import SslamAudioClassificationPipeline
 
-from .arguments import build_arguments, load_arguments
+from .arguments import EvaluationArguments, build_arguments, load_arguments
 from .finetune import FinetuneArguments, finetune
-from .labelled_data import EvaluationArguments, LabelledDataArguments, load_labelled_rows
+from .labelled_data import LabelledDataArguments, load_labelled_rows
 from .mixing import mix_with_neighbours, unmixed_frames
 from .monitor import read_metrics
 from .objectives import build_objective

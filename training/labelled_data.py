@@ -15,7 +15,15 @@ from modeling_sslam.audio_io import load_audio
 from modeling_sslam.audioset_labels import AUDIOSET_LABELS
 
 from .arguments import DataArguments
-from .augment import random_noise_and_roll, random_roll_and_scale
+from .augment import (
+    WAVEFORM_MIXUP_CONCENTRATION,
+    AugmentArguments,
+    draw_beta,
+    hide_bands,
+    mix_waveforms,
+    random_noise_and_roll,
+    random_roll_and_scale,
+)
 from .data import load_rows
 
 LABEL_SETS = {"audioset": AUDIOSET_LABELS}
@@ -49,33 +57,6 @@ class LabelledDataArguments(DataArguments):
     @property
     def multi_label(self) -> bool:
         return self.label_separator is not None
-
-
-@dataclasses.dataclass
-class EvaluationArguments:
-    """Evaluation clips, where they differ from the training clips.
-
-    Attributes:
-        path, split: instead of those of section `data`; null for the same.
-        filters: column name -> values of the rows to keep.
-    """
-
-    path: str | None = None
-    split: str | None = None
-    filters: dict = dataclasses.field(default_factory=dict)
-
-    def applied_to(self, data: LabelledDataArguments) -> LabelledDataArguments:
-        """The settings of the evaluation clips.
-
-        Raises:
-            ValueError: nothing sets them apart from the training clips.
-        """
-        changes = {
-            name: value for name, value in (("path", self.path), ("split", self.split)) if value is not None
-        } | {"filters": self.filters}
-        if all(getattr(data, name) == value for name, value in changes.items()):
-            raise ValueError("evaluation and training clips are the same: set evaluation.path, .split or .filters")
-        return dataclasses.replace(data, **changes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,8 +174,7 @@ class LabelledClips(Dataset):
         num_classes: length C of a target.
         feature_extractor: pads or cuts to its target length and normalises.
         audio_column: where the encoded audio lies in a row.
-        roll: circular shift and gain of the waveform when augmenting.
-        noise: noise and shift of the spectrogram when augmenting.
+        augment: what to do with a clip when augmenting; what is done to whole batches is left to others.
     """
 
     def __init__(
@@ -204,27 +184,66 @@ class LabelledClips(Dataset):
         num_classes: int,
         feature_extractor: SequenceFeatureExtractor,
         audio_column: str,
-        roll: bool = False,
-        noise: bool = False,
+        augment: AugmentArguments | None = None,
     ):
         self.rows = rows.select_columns([audio_column])
         self.indices = indices
         self.num_classes = num_classes
         self.feature_extractor = feature_extractor
         self.audio_column = audio_column
-        self.roll = roll
-        self.noise = noise
+        self.augment = augment or AugmentArguments()
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """`input_values` (T, F), `labels` (C,) float, and the seed where one was given."""
+        """What the extractor makes of the clip (`input_values` (T, F), perhaps `attention_mask` (T,)), `labels` (C,)
+        float, and the seed where one was given.
+
+        Raises:
+            ValueError: the clip cannot be decoded.
+        """
         if isinstance(key, int):
-            return {"input_values": self.spectrogram(key), "labels": self.target(key)}
+            return self.features(self.waveform(key)) | {"labels": self.target(key)}
         index, seed = key
-        input_values = self.spectrogram(index, torch.Generator().manual_seed(seed))
-        return {"input_values": input_values, "labels": self.target(index), "seed": seed}
+        return self.augmented(index, torch.Generator().manual_seed(seed)) | {"seed": seed}
+
+    def augmented(self, index: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Features and labels of a clip after everything that section `augment` does to single clips."""
+        augment, waveform, labels = self.augment, self.waveform(index), self.target(index)
+        if augment.waveform_mixup and torch.rand((), generator=generator) < augment.waveform_mixup:
+            partner = int(torch.randint(len(self), (), generator=generator))
+            weight = draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator)
+            waveform = mix_waveforms(waveform, self.waveform(partner), weight)
+            labels = weight * labels + (1 - weight) * self.target(partner)
+        if augment.roll:
+            waveform = random_roll_and_scale(waveform - waveform.mean(), generator)
+        features = self.features(waveform)
+        input_values = features["input_values"]
+        if augment.frequency_mask or augment.time_mask:
+            widths = augment.frequency_mask, augment.time_mask
+            input_values = hide_bands(input_values[None], *widths, self.silence(), generator)[0]
+        if augment.noise:
+            input_values = random_noise_and_roll(input_values, generator)
+        return features | {"input_values": input_values, "labels": labels}
+
+    def waveform(self, index: int) -> torch.Tensor:
+        """(N,) samples of a clip at the extractor's rate."""
+        return load_audio(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
+
+    def features(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the extractor makes of a waveform, without the batch axis."""
+        rate = self.feature_extractor.sampling_rate
+        features = self.feature_extractor(waveform, sampling_rate=rate, padding="max_length", return_tensors="pt")
+        return {name: of_batch[0] for name, of_batch in features.items()}
+
+    def silence(self) -> float:
+        """What a zero of the log-mels is after normalisation, the fill of bands hidden before it.
+
+        For extractors that standardise every clip by itself it is 0, the clip's mean.
+        """
+        mean = getattr(self.feature_extractor, "mean", 0.0)
+        return -mean / (2 * self.feature_extractor.std) if mean else 0.0
 
     def target(self, index: int) -> torch.Tensor:
         """(C,) float, 1 for each label of the clip."""
@@ -233,19 +252,3 @@ class LabelledClips(Dataset):
     def targets(self) -> torch.Tensor:
         """(N, C) targets of all clips."""
         return torch.stack([self.target(index) for index in range(len(self))])
-
-    def spectrogram(self, index: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        """(T, F) normalised spectrogram, augmented when a generator is given.
-
-        Raises:
-            ValueError: the clip cannot be decoded.
-        """
-        rate = self.feature_extractor.sampling_rate
-        waveform = load_audio(self.rows[index][self.audio_column], rate)
-        if generator is not None and self.roll:
-            waveform = random_roll_and_scale(waveform - waveform.mean(), generator)
-        features = self.feature_extractor(waveform, sampling_rate=rate, padding="max_length", return_tensors="pt")
-        input_values = features["input_values"][0]
-        if generator is not None and self.noise:
-            input_values = random_noise_and_roll(input_values, generator)
-        return input_values

@@ -29,6 +29,12 @@ def bce_per_clip(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: f
     return elements, elements.new_tensor(len(targets))
 
 
+def bce_mean(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> ElementsAndSize:
+    """Binary cross-entropy (B, num_labels) in float32; the sample size is the number of elements (SSAST)."""
+    elements = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+    return elements, elements.new_tensor(elements.numel())
+
+
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> ElementsAndSize:
     """Cross-entropy (B,) in float32 against one-hot or mixed targets; the sample size is the number of clips."""
     elements = F.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=label_smoothing)
@@ -38,6 +44,7 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: 
 LOSSES: dict[str, LossFunction] = {
     "bce_per_label": bce_per_label,
     "bce_per_clip": bce_per_clip,
+    "bce_mean": bce_mean,
     "cross_entropy": cross_entropy,
 }
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedule, parameter groups with layer-wise decay, and AdamW as the official recipes run it."""
+"""Cosine learning rate, parameter groups with layer-wise decay, and Adam or AdamW as the official recipes run them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 
 import torch
 from torch import nn
+
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 def learning_rate(step: int, peak: float, warmup: int, total: int, floor: float = 0.0) -> float:
@@ -36,6 +38,7 @@ def parameter_groups(
     floor: float = 0.0,
     layer_decay: float = 1.0,
     exclude_bias_and_norm: bool = False,
+    head_factor: float = 1.0,
 ) -> list[dict]:
     """Trainable parameters grouped by learning rate and weight decay.
 
@@ -50,11 +53,13 @@ def parameter_groups(
         layer_decay: factor from one encoder layer to the one below it.
         exclude_bias_and_norm: no weight decay for biases and one-dimensional parameters. Off by default: the official
             code requests that but never applies it.
+        head_factor: of the rate of everything that is not part of the encoder, which is the base model.
     Returns:
         groups for `torch.optim`: `params`, `lr`, `weight_decay`, and for `set_step` and for reading `peak`, `floor`
         and `names`.
     """
     in_layer = re.compile(rf"^(?:{re.escape(model.base_model_prefix)}\.)?layers\.(\d+)\.")
+    encoder_prefix = f"{model.base_model_prefix}."
     depth = model.config.num_hidden_layers
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():
@@ -62,6 +67,8 @@ def parameter_groups(
             continue
         layer = in_layer.match(name)
         peak = lr * layer_decay ** (depth - int(layer[1])) if layer else lr
+        if not name.startswith(encoder_prefix):
+            peak *= head_factor
         exempt = exclude_bias_and_norm and (parameter.ndim <= 1 or name.endswith(".bias"))
         decay = 0.0 if exempt else weight_decay
         new = {"params": [], "names": [], "lr": peak, "peak": peak, "floor": min(floor, peak), "weight_decay": decay}
@@ -76,19 +83,34 @@ def build_optimizer(
     betas: tuple[float, float] = (0.9, 0.95),
     epsilon: float = 1e-8,
     epsilon_after_correction: bool = False,
-) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`; `set_step` must run before every update and gives `epsilon` its meaning."""
+    kind: str = "adamw",
+) -> torch.optim.Optimizer:
+    """The optimiser over `parameter_groups`; `set_epsilon` must run before every update, it gives `epsilon` its meaning.
+
+    Args:
+        kind: "adamw", or "adam", whose weight decay is part of the gradient (L2).
+    Raises:
+        ValueError: another kind.
+    """
+    if kind not in OPTIMIZERS:
+        raise ValueError(f"optim.optimizer is {kind!r}: choose {' or '.join(OPTIMIZERS)}")
     own = {"epsilon": epsilon, "epsilon_after_correction": epsilon_after_correction}
-    return torch.optim.AdamW([group | own for group in groups], betas=betas, eps=epsilon)
+    return OPTIMIZERS[kind]([group | own for group in groups], betas=betas, eps=epsilon)
 
 
 def set_step(optimizer: torch.optim.Optimizer, step: int, warmup: int, total: int) -> None:
-    """Prepares the update that follows `step` completed ones: learning rate and epsilon of every group.
+    """Prepares the update that follows `step` completed ones: cosine learning rate and epsilon of every group."""
+    set_epsilon(optimizer, step)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, group["peak"], warmup, total, group["floor"])
+
+
+def set_epsilon(optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Epsilon of every group for the update that follows `step` completed ones.
 
     The Adam of fairseq divides by `sqrt(v) + epsilon`, torch's by `sqrt(v / (1 - beta2^n)) + eps`, with `n` the number
     of the update: the two are equal when `eps = epsilon / sqrt(1 - beta2^n)`.
     """
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, group["peak"], warmup, total, group["floor"])
         correction = 1.0 if group["epsilon_after_correction"] else math.sqrt(1 - group["betas"][1] ** (step + 1))
         group["eps"] = group["epsilon"] / correction

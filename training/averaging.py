@@ -1,0 +1,126 @@
+"""Means over the epochs of a fine-tuning run: of the scores that its models give, and of their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy
+import torch
+from scipy.special import expit
+from torch import nn
+from transformers import EvalPrediction, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+ScoreMetrics = Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]
+
+
+@dataclasses.dataclass
+class AverageArguments:
+    """Section `average` of a recipe.
+
+    Attributes:
+        scores: at every evaluation, also measure the mean of the scores of all models evaluated so far (checkpoint
+            ensemble), as `cumulative_...`.
+        first_epoch, last_epoch: the saved model has the mean of the weights after these epochs and all between them;
+            null for the best checkpoint.
+    """
+
+    scores: bool = False
+    first_epoch: int | None = None
+    last_epoch: int | None = None
+
+    def __post_init__(self):
+        if (self.first_epoch is None) != (self.last_epoch is None):
+            raise ValueError("average.first_epoch and average.last_epoch go together: set both or none")
+        if self.first_epoch is not None and not 1 <= self.first_epoch <= self.last_epoch:
+            raise ValueError(
+                f"average.first_epoch is {self.first_epoch} and average.last_epoch {self.last_epoch}: epochs count "
+                "from 1, and the first one must not be after the last one"
+            )
+
+
+class RunningMean:
+    """Mean of mappings of tensors, in float64, added one after the other; integers are kept as last seen."""
+
+    def __init__(self):
+        self.count = 0
+        self.mean: dict[str, torch.Tensor] = {}
+
+    def add(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.count += 1
+        for name, tensor in tensors.items():
+            value = tensor.detach().to("cpu", copy=True)
+            if not value.is_floating_point():
+                self.mean[name] = value
+            elif self.count == 1:
+                self.mean[name] = value.double()
+            else:
+                self.mean[name].lerp_(value.double(), 1 / self.count)
+
+    def state_dict(self) -> dict:
+        return {"count": self.count, "mean": self.mean}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.count, self.mean = state["count"], state["mean"]
+
+
+class EpochMeans(TrainerCallback):
+    """Keeps the means while `Trainer` runs, and saves them with its checkpoints.
+
+    Args:
+        arguments: what to average.
+        metrics: of scores (N, C) against labels (N, C).
+    """
+
+    FILE = "epoch_means.pt"
+
+    def __init__(self, arguments: AverageArguments, metrics: ScoreMetrics):
+        self.arguments = arguments
+        self.metrics = metrics
+        self.scores = RunningMean()
+        self.weights = RunningMean()
+        self.cumulative: dict[str, float] = {}
+
+    def metrics_of_model(self, prediction: EvalPrediction) -> dict[str, float]:
+        """Metrics of logits; mAP and d' are taken of probabilities, as published."""
+        return self.metrics(expit(prediction.predictions), prediction.label_ids)
+
+    def compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
+        """For `Trainer`, called at every evaluation: those of the model, and those of the mean scores so far."""
+        results = self.metrics_of_model(prediction)
+        if self.arguments.scores:
+            self.scores.add({"scores": torch.from_numpy(expit(prediction.predictions))})
+            mean = self.metrics(self.scores.mean["scores"].numpy(), prediction.label_ids)
+            self.cumulative = {f"cumulative_{name}": value for name, value in mean.items()}
+        return results | self.cumulative
+
+    def on_epoch_end(self, args, state, control, model: nn.Module, **kwargs) -> None:
+        first, last = self.arguments.first_epoch, self.arguments.last_epoch
+        if first is not None and first <= round(state.epoch) <= last:
+            self.weights.add(model.state_dict())
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        if state.is_world_process_zero:
+            folder = pathlib.Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            torch.save({"scores": self.scores.state_dict(), "weights": self.weights.state_dict()}, folder / self.FILE)
+
+    def resume(self, checkpoint: pathlib.Path) -> None:
+        """Goes on from a checkpoint folder of `Trainer`."""
+        means = torch.load(checkpoint / self.FILE, map_location="cpu", weights_only=True)
+        self.scores.load_state_dict(means["scores"])
+        self.weights.load_state_dict(means["weights"])
+
+    def load_mean_weights(self, model: nn.Module) -> None:
+        """Gives `model` the mean of the weights.
+
+        Raises:
+            ValueError: the run ended before the first epoch whose weights count.
+        """
+        if not self.weights.count:
+            raise ValueError(
+                f"average.first_epoch is {self.arguments.first_epoch}, but the run ended before: there are no weights "
+                "to average"
+            )
+        model.load_state_dict(self.weights.mean)

@@ -115,7 +115,7 @@ class PowerMelFeatureExtractor(SequenceFeatureExtractor):
             raise ValueError("padding='max_length' needs `max_length=` or an extractor with a `target_length`.")
 
         features, num_frames = self._log_mels(prepare_clips(raw_speech, sampling_rate, self.sampling_rate, device))
-        features = self._standardize(features, frame_mask(num_frames, features))
+        features = standardize(features, frame_mask(num_frames, features), self.standardization)
         if truncation and max_length is not None:
             features = features[:, :max_length]
         if padding == "max_length":
@@ -125,9 +125,9 @@ class PowerMelFeatureExtractor(SequenceFeatureExtractor):
             outputs["attention_mask"] = frame_mask(num_frames, features)
         return batch_feature(outputs, return_tensors)
 
-    def _log_mels(self, clips: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
-        """Log-mels (B, T, F) of clips padded to the longest, and how many frames of each are its own."""
-        mel = power_mel(
+    def front_end(self, device: torch.device) -> PowerMel:
+        """What makes the spectrograms on a device."""
+        return power_mel(
             self.sampling_rate,
             self.num_mel_bins,
             self.frame_length_ms,
@@ -135,21 +135,31 @@ class PowerMelFeatureExtractor(SequenceFeatureExtractor):
             self.fft_length,
             self.low_frequency,
             self.high_frequency,
-            clips[0].device,
+            device,
         )
+
+    def _log_mels(self, clips: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
+        """Log-mels (B, T, F) of clips padded to the longest, and how many frames of each are its own."""
+        mel = self.front_end(clips[0].device)
         # Each clip is reflected at its own end, so that the batch it is in does not matter.
         reflected = [mel.reflect(clip.unsqueeze(0))[0] for clip in clips]
         features = mel.log_mel(nn.utils.rnn.pad_sequence(reflected, batch_first=True))
         return features, [mel.num_frames(len(clip)) for clip in clips]
 
-    def _standardize(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) with mean 0 and standard deviation 1 over the real frames of each clip; others are zero."""
-        mask = mask.unsqueeze(2)
-        cells = mask.sum(dim=(1, 2), keepdim=True) * features.shape[2]
-        centred = features - (features * mask).sum(dim=(1, 2), keepdim=True) / cells
-        centred = centred * mask
-        variance = centred.square().sum(dim=(1, 2), keepdim=True) / (cells - CORRECTIONS[self.standardization])
-        return centred / (variance.sqrt() + STANDARDIZATION_EPS)
+
+def standardize(features: torch.Tensor, mask: torch.Tensor, standardization: str) -> torch.Tensor:
+    """Brings every clip to mean 0 and standard deviation 1 over the cells of its real frames.
+
+    Args:
+        features: (B, T, F).
+        mask: (B, T), 1 = real frame. Others become zero.
+        standardization: "unbiased" or "population".
+    """
+    mask = mask.unsqueeze(2)
+    cells = mask.sum(dim=(1, 2), keepdim=True) * features.shape[2]
+    centred = (features - (features * mask).sum(dim=(1, 2), keepdim=True) / cells) * mask
+    variance = centred.square().sum(dim=(1, 2), keepdim=True) / (cells - CORRECTIONS[standardization])
+    return centred / (variance.sqrt() + STANDARDIZATION_EPS)
 
 
 @functools.lru_cache(maxsize=8)

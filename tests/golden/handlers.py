@@ -1,7 +1,9 @@
 """Imports every handler module, so that importing this one registers all case kinds."""
 
 from . import (  # noqa: F401
+    power_mel_recipe,
     ssam_mixer,
+    ssast_mae,
     sslam_audio,
     sslam_checkpoints,
     sslam_finetune,

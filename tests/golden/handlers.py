@@ -1,6 +1,7 @@
 """Imports every handler module, so that importing this one registers all case kinds."""
 
 from . import (  # noqa: F401
+    hear,
     power_mel_recipe,
     ssam_mixer,
     ssast_mae,

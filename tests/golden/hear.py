@@ -1,0 +1,50 @@
+"""HEAR embeddings of the families whose references have a protocol for them."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterator
+
+import torch
+
+from modeling_sslam import PowerMelFeatureExtractor
+from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
+from modeling_sslam.hear import HearModel, get_scene_embeddings, get_timestamp_embeddings
+
+from .masked_patch_encoder import build, load_weights
+from .registry import Check, Tensors, case, close
+from .ssast_mae import ssast_mae_config
+
+
+def embedding_checks(
+    model: HearModel, name: str, audio: torch.Tensor, want: dict[str, torch.Tensor], atol: float, rtol: float
+) -> Iterator[Check]:
+    """One batch of clips (B, N) against its recorded `timestamp_embeddings`, `timestamps_ms` and `scene`."""
+    embeddings, timestamps = get_timestamp_embeddings(audio, model)
+    yield close(f"{name} timestamp embeddings", embeddings, want["timestamp_embeddings"], atol, rtol)
+    yield close(f"{name} timestamps", timestamps, want["timestamps_ms"], atol, rtol)
+    yield close(f"{name} scene", get_scene_embeddings(audio, model), want["scene"], atol, rtol)
+
+
+def masked_patch_hear(
+    config_of: Callable[[dict], MaskedPatchConfig], atol: float, rtol: float
+) -> Callable[[pathlib.Path, dict, Tensors], Iterator[Check]]:
+    """The handler of SSAM, AxLSTM or their baseline, given what makes its configuration of a case."""
+
+    def handler(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+        encoder = build(config_of(config))
+        load_weights(path, encoder)
+        model = HearModel(encoder.base_model, PowerMelFeatureExtractor(num_mel_bins=encoder.config.num_mel_bins))
+        for number in range(len(config["clip_samples"])):
+            clip = f"clip{number}"
+            audio = tensors[f"{clip}_audio"]
+            logmel = tensors[f"{clip}_logmel"][:, 0]
+            yield close(f"{clip} log-mel", model.spectrogram(audio[0], None)[None], logmel, atol, rtol)
+            want = {name: tensors[f"{clip}_{name}"] for name in ("timestamp_embeddings", "timestamps_ms")}
+            want["scene"] = tensors[f"{clip}_scene_embedding"]
+            yield from embedding_checks(model, clip, audio, want, atol, rtol)
+
+    return handler
+
+
+case("ssast_mae/hear")(masked_patch_hear(ssast_mae_config, atol=2e-5, rtol=1e-4))

@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModel
 
-from modeling_sslam import EatConfig, EatModel, SslamFeatureExtractor, SslamForAudioClassification, SslamModel
+from modeling_sslam import (
+    EatConfig,
+    EatModel,
+    PowerMelFeatureExtractor,
+    SsastMaeConfig,
+    SslamFeatureExtractor,
+    SslamForAudioClassification,
+    SslamModel,
+)
 from modeling_sslam.checkpoint_keys import ours_to_official_hub
 from modeling_sslam.hear import (
     HearModel,
@@ -19,7 +27,7 @@ from modeling_sslam.hear import (
     group_tokens,
     load_model,
 )
-from modeling_sslam.hear_windows import pad_reflected, pad_zeros
+from modeling_sslam.hear_windows import Windows, pad_reflected, pad_zeros
 from modeling_sslam.resampling import resample
 from tests.conftest import tiny_config
 from tests.families import FAMILIES, SSLAM
@@ -103,6 +111,35 @@ def test_masked_padding_is_not_heard():
     embeddings, timestamps = get_timestamp_embeddings(clip, model)
     torch.testing.assert_close(embeddings, tokens.unflatten(1, (4, 8)).flatten(2), rtol=0, atol=1e-6)
     assert timestamps.tolist() == [[0, 160, 320, 480]]
+
+
+@pytest.mark.parametrize(("num_frames", "num_steps"), [(531, 133), (201, 51), (200, 50), (78, 20), (1, 1)])
+def test_steps_of_the_references(num_frames, num_steps):
+    windows = Windows(SsastMaeConfig(), PowerMelFeatureExtractor())
+    cut = list(windows.cut(0, torch.ones(num_frames, 80)))
+    assert windows.num_steps(num_frames) == sum(window.num_steps for window in cut) == num_steps
+    assert all(window.frames.shape == (200, 80) for window in cut)
+    assert sum(int(window.frames[:, 0].sum()) for window in cut) == num_frames  # all others are zero
+    assert "attention_mask" not in windows.stack(cut)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if hasattr(FAMILIES[name].config, "window_frames")])
+def test_padding_of_a_protocol_is_heard(name):
+    """The last window of a family with a protocol is what the encoder makes of it filled up, without a mask."""
+    family = FAMILIES[name]
+    torch.manual_seed(0)
+    model = HearModel(AutoModel.from_config(family.config), family.feature_extractor)
+    (clip,) = noise(0.4)
+    spectrogram = model.spectrogram(clip, None)
+    pad = pad_reflected if name.startswith("mwmae") else pad_zeros
+    with torch.no_grad():
+        tokens = model.encoder(pad(spectrogram, model.windows.frames)[None]).last_hidden_state
+    config = family.config
+    tokens = tokens[:, config.num_special_tokens :]
+    wanted = group_tokens(tokens, config.num_frequency_patches, getattr(config, "token_grouping", "time"))
+    embeddings, timestamps = get_timestamp_embeddings(clip, model)
+    torch.testing.assert_close(embeddings, wanted[:, : embeddings.shape[1]], rtol=0, atol=1e-6)
+    torch.testing.assert_close(timestamps[0], torch.arange(len(timestamps[0])) * 400 / len(timestamps[0]))
 
 
 def test_reflection_repeats_as_in_numpy():

@@ -15,9 +15,7 @@ import importlib.util
 import json
 import multiprocessing
 import pathlib
-import resource
 import sys
-import time
 import types
 from collections.abc import Callable
 
@@ -26,6 +24,8 @@ import torch
 from modeling_sslam import SslamConfig, SslamForPreTraining, SslamModel
 from modeling_sslam.masking import inverse_block_mask, num_kept_tokens
 from modeling_sslam.spectrogram import KaldiFbank
+from training.benchmark_measure import Row, fastest, line, matmul_rate, peak_memory
+from training.benchmark_sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
 from training.mixing import default_window
 from training.objectives import build_objective
 from training.objectives.sslam import SslamObjectiveConfig
@@ -43,52 +43,6 @@ TINY = SslamConfig(
 )
 # Time of the official code, and the matmul rate of the machine on which it was taken (the issue that set the goals).
 REFERENCE_MATMUL = 75e9
-
-
-@dataclasses.dataclass
-class Row:
-    """One line of the table.
-
-    Args:
-        name: what was done.
-        seconds: fastest of a few repetitions.
-        measure: what is compared with the goal, in words and numbers.
-        value, goal: the number to compare and the one to reach (higher is better), None where there is none.
-        peak_mib: peak memory of the work in MiB.
-    """
-
-    name: str
-    seconds: float
-    measure: str
-    value: float | None
-    goal: float | None = None
-    peak_mib: float | None = None
-
-
-def fastest(work: Callable[[], object], repetitions: int, device: str = "cpu") -> float:
-    """Seconds of the fastest repetition after a warm-up: CPU time of this thread, or GPU time by events."""
-    work()
-    times = []
-    for _ in range(repetitions):
-        if device == "cuda":
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            start.record()
-            work()
-            end.record()
-            torch.cuda.synchronize()
-            times.append(start.elapsed_time(end) / 1000)
-        else:
-            begin = time.thread_time()
-            work()
-            times.append(time.thread_time() - begin)
-    return min(times)
-
-
-def matmul_rate(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """FLOP/s of a large square matrix product."""
-    size = 2048 if device == "cpu" else 8192
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2 * size**3 / fastest(lambda: left @ right, 5, device)
 
 
 def encoder_flops(config: SslamConfig, num_tokens: int) -> float:
@@ -146,11 +100,6 @@ def share_row(name: str, work: Callable[[], None], flops: float, goal: float | N
     share = flops / seconds / rate
     measure = f"{share:.0%} of the matmul rate, {rate / 1e9:.0f} GFLOP/s"
     return Row(name, seconds, measure, share, goal, peak)
-
-
-def peak_memory() -> float:
-    """Peak resident memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def fbank_rows() -> list[Row]:
@@ -246,27 +195,25 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "tiny-stage1": lambda: step_row(TINY, "tiny", 1, 2, 16, 2.75 / 2),
     "tiny-stage2": lambda: step_row(TINY, "tiny", 2, 2, 8, 3.0 / 2),
     "masks": mask_row,
+    **SEQUENCE_BENCHMARKS,
 }
+GPU_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"gpu": gpu_rows, **GPU_SEQUENCE_BENCHMARKS}
 
 
 def run_alone(name: str) -> list[Row]:
     """A benchmark on one thread of this process."""
     torch.set_num_threads(1)
-    return (BENCHMARKS | {"gpu": gpu_rows})[name]()
-
-
-def line(row: Row) -> str:
-    goal = "" if row.goal is None else f"goal {row.goal:.2f}: {'reached' if row.value >= row.goal else 'missed'}"
-    peak = "" if row.peak_mib is None else f"peak {row.peak_mib:.0f} MiB"
-    return f"{row.name:42} {row.seconds * 1e3:10.2f} ms  {row.measure:45} {goal:22} {peak}".rstrip()
+    return (BENCHMARKS | GPU_BENCHMARKS)[name]()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=[*BENCHMARKS, "gpu"], help="default: all that this machine can")
+    parser.add_argument(
+        "--rows", nargs="+", choices=[*BENCHMARKS, *GPU_BENCHMARKS], help="default: all that this machine can"
+    )
     parser.add_argument("--output", type=pathlib.Path, help="also write the rows as JSON")
     arguments = parser.parse_args()
-    names = arguments.rows or [*BENCHMARKS, *(["gpu"] if torch.cuda.is_available() else [])]
+    names = arguments.rows or [*BENCHMARKS, *(GPU_BENCHMARKS if torch.cuda.is_available() else [])]
     rows = []
     for name in names:
         with multiprocessing.get_context("spawn").Pool(1) as process:

@@ -23,6 +23,7 @@ from transformers import SequenceFeatureExtractor
 from .arguments import PretrainArguments, build_arguments, dump_arguments, write_arguments
 from .data import BEGINNING, Position
 from .objectives import Objective
+from .schedules import Schedule
 
 MODEL_FILE = "model.safetensors"
 TEACHER_FILE = "teacher.safetensors"
@@ -52,6 +53,7 @@ class TrainingState:
         model: the unwrapped student.
         objective: see `training/objectives`; its teacher, where it has one, is saved too.
         optimizer: as prepared by Accelerate.
+        schedule: of its rates.
         feature_extractor: saved beside the model.
         step: completed updates.
         position: place in this process's row stream.
@@ -60,6 +62,7 @@ class TrainingState:
     model: nn.Module
     objective: Objective
     optimizer: torch.optim.Optimizer
+    schedule: Schedule
     feature_extractor: SequenceFeatureExtractor
     step: int = 0
     position: Position = BEGINNING
@@ -104,6 +107,7 @@ def load_checkpoint(
         state.objective.teacher.model.load_state_dict(load_file(folder / TEACHER_FILE))
     state.objective.load_state_dict(trainer["objective"])
     state.optimizer.load_state_dict(_load(folder / "optimizer.pt"))
+    state.schedule.load_state_dict(trainer["schedule"])
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(trainer["scaler"])
     process = _load(folder / _process_file(accelerator.process_index))
@@ -175,6 +179,7 @@ def _save_shared(
         "step": state.step,
         "num_processes": accelerator.num_processes,
         "objective": state.objective.state_dict(),
+        "schedule": state.schedule.state_dict(),
         "scaler": None if accelerator.scaler is None else accelerator.scaler.state_dict(),
     }
     torch.save(trainer, folder / "trainer.pt")

@@ -132,7 +132,7 @@ def _rows_of_files(rows: list[dict], arguments: DataArguments) -> datasets.Datas
 
 
 class RowBatches:
-    """Endless batches of this process's rows; a batch may run across the end of an epoch.
+    """Batches of this process's rows, endless or of one epoch; a batch may run across the end of an epoch.
 
     Args:
         rows: of all processes.
@@ -142,6 +142,7 @@ class RowBatches:
         start: position at which to begin. Its rows are read again and thrown away, undecoded: that restores the
             shuffle buffer exactly.
         rank, world_size: this process, and how many share the rows.
+        endless: epoch after epoch; otherwise one epoch, whose last batch may be smaller.
     """
 
     def __init__(
@@ -153,12 +154,14 @@ class RowBatches:
         start: Position = BEGINNING,
         rank: int = 0,
         world_size: int = 1,
+        endless: bool = True,
     ):
         if shuffle_buffer:
             rows = rows.shuffle(seed=seed, buffer_size=shuffle_buffer)
         self.rows = split_dataset_by_node(rows, rank=rank, world_size=world_size)
         self.batch_size = batch_size
         self.start = start
+        self.endless = endless
 
     def __iter__(self) -> Iterator[RowBatch]:
         """Raises ValueError when an epoch has no rows."""
@@ -171,6 +174,10 @@ class RowBatches:
                 if len(batch) == self.batch_size:
                     yield RowBatch(batch, Position(epoch, position), epoch_size)
                     batch = []
+            if not self.endless:
+                if batch:
+                    yield RowBatch(batch, Position(epoch, position), position)
+                return
             if position == 0:
                 raise ValueError("the data set has no rows for this process: check data.path and data.filters")
             epoch, position, epoch_size = epoch + 1, 0, position
@@ -251,7 +258,7 @@ def _fill_holes(clips: list[torch.Tensor | None]) -> list[torch.Tensor]:
 
 
 class ClipStream:
-    """Endless batches with at least one decodable clip; what is skipped is counted and named in the log.
+    """Batches with at least one decodable clip; what is skipped is counted and named in the log.
 
     Args:
         row_batches: what to decode, see `RowBatches`.

@@ -85,7 +85,7 @@ def build_optimizer(
     epsilon_after_correction: bool = False,
     kind: str = "adamw",
 ) -> torch.optim.Optimizer:
-    """The optimiser over `parameter_groups`; `set_epsilon` must run before every update, it gives `epsilon` its meaning.
+    """The optimiser over `parameter_groups`. `set_epsilon` before every update gives `epsilon` its meaning.
 
     Args:
         kind: "adamw", or "adam", whose weight decay is part of the gradient (L2).

@@ -21,11 +21,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from training.arguments import PretrainArguments, load_arguments
 from training.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
-from training.data import ClipFeatures, ClipStream, RandomCrop, RowBatches, load_rows
+from training.data import BEGINNING, ClipFeatures, ClipStream, RandomCrop, RowBatches, load_rows
+from training.held_out import HeldOutClips
 from training.initialize import build_feature_extractor, build_model
 from training.monitor import Reporter, check_loss_scale
 from training.objectives import build_objective
-from training.optim import build_optimizer, parameter_groups, set_step
+from training.optim import build_optimizer, parameter_groups
+from training.schedules import build_schedule
 from training.seeding import seeded_generator
 
 logger = get_logger(__name__)  # of the main process only
@@ -53,40 +55,37 @@ def pretrain(arguments: PretrainArguments) -> pathlib.Path:
     groups = parameter_groups(
         model, optim.learning_rate, optim.weight_decay, optim.floor, exclude_bias_and_norm=optim.exclude_bias_and_norm
     )
-    optimizer = build_optimizer(groups, (optim.beta1, optim.beta2), optim.epsilon, optim.epsilon_after_correction)
+    betas = optim.beta1, optim.beta2
+    optimizer = build_optimizer(groups, betas, optim.epsilon, optim.epsilon_after_correction, optim.optimizer)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     torch.manual_seed(run.seed + accelerator.process_index)  # only dropout and drop path draw from it
 
     feature_extractor = build_feature_extractor(arguments.data, model.config)
-    state = TrainingState(model, objective, optimizer, feature_extractor)
+    state = TrainingState(model, objective, optimizer, build_schedule(optim, optimizer), feature_extractor)
     if resume_from is not None:
         load_checkpoint(resume_from, state, arguments, accelerator)
         logger.info("going on from %s", resume_from)
-    return train(wrapped, state, build_stream(arguments, state, accelerator), arguments, accelerator) or resume_from
+    return train(wrapped, state, arguments, accelerator) or resume_from
 
 
 def train(
-    wrapped: torch.nn.Module,
-    state: TrainingState,
-    stream: ClipStream,
-    arguments: PretrainArguments,
-    accelerator: Accelerator,
+    wrapped: torch.nn.Module, state: TrainingState, arguments: PretrainArguments, accelerator: Accelerator
 ) -> pathlib.Path | None:
     """The loop. Returns the folder of the last checkpoint, None when there was nothing left to do.
 
     Args:
         wrapped: `state.model` as prepared by Accelerate.
         state: updated as the run goes on.
-        stream: this process's clips.
     """
     run, optim = arguments.run, arguments.optim
     model, objective, optimizer = state.model, state.objective, state.optimizer
+    stream, held_out = build_stream(arguments, state, accelerator), build_held_out(arguments, state, accelerator)
     reporter = Reporter(arguments, accelerator, state.step)
     stop = min(optim.total_steps, run.stop_after or optim.total_steps)
     batches = iter(stream)
     folder = None
     while state.step < stop:
-        set_step(optimizer, state.step, optim.warmup_steps, optim.total_steps)
+        state.schedule.set_step(optimizer, state.step)
         # The only source of random masks, mixtures and noise, made anew for every update: a resumed run needs no more.
         generator = seeded_generator(run.seed, state.step, accelerator.process_index)
         logs = []
@@ -111,8 +110,13 @@ def train(
         objective.after_step(model, state.step)
         reporter.progress.update()
 
+        evaluates = held_out is not None and held_out.is_due(state.step)
+        if evaluates:
+            found = held_out.evaluate(wrapped, objective, accelerator)
+            state.schedule.observe(objective.score(found))
+            logs[-1] |= {f"evaluation_{name}": value for name, value in found.items()}
         saves = state.step % run.checkpoint_every == 0 or state.step == stop
-        if saves or state.step % run.log_every == 0:  # so that every checkpoint is of a run found healthy
+        if saves or evaluates or state.step % run.log_every == 0:  # so that every checkpoint is of a run found healthy
             if objective.teacher is not None:
                 logs[-1]["teacher_student_distance"] = objective.teacher.distance(model.base_model)
             reporter.report(state.step, logs, optimizer.param_groups[0]["lr"], stream.num_skipped)
@@ -139,15 +143,31 @@ def build_accelerator(arguments: PretrainArguments) -> Accelerator:
 def build_stream(arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator) -> ClipStream:
     """This process's clips, from where `state` stands."""
     data = arguments.data
+    processes = accelerator.process_index, accelerator.num_processes
     row_batches = RowBatches(
-        load_rows(data),
-        data.batch_size,
-        data.shuffle_buffer,
-        arguments.run.seed,
-        state.position,
-        accelerator.process_index,
-        accelerator.num_processes,
+        load_rows(data), data.batch_size, data.shuffle_buffer, arguments.run.seed, state.position, *processes
     )
+    return decoded(row_batches, arguments, state, accelerator)
+
+
+def build_held_out(
+    arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator
+) -> HeldOutClips | None:
+    """This process's share of the evaluation clips, None when the recipe has no evaluation."""
+    run, evaluation = arguments.run, arguments.evaluation
+    if not evaluation.every:
+        return None
+    data = evaluation.applied_to(arguments.data)
+    processes = accelerator.process_index, accelerator.num_processes
+    row_batches = RowBatches(load_rows(data), data.batch_size, 0, run.seed, BEGINNING, *processes, endless=False)
+    return HeldOutClips(decoded(row_batches, arguments, state, accelerator), evaluation.every, run.seed)
+
+
+def decoded(
+    row_batches: RowBatches, arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator
+) -> ClipStream:
+    """The spectrograms of `row_batches`, as section `data` asks for them."""
+    data = arguments.data
     crop = None
     if data.crop == "random":
         crop = RandomCrop(data.target_length, arguments.run.seed, accelerator.process_index)

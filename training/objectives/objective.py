@@ -45,6 +45,14 @@ class Objective:
         """
         raise NotImplementedError
 
+    def evaluate(self, model: Callable, batch: dict, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """What one forward pass logs on clips that are not trained on; called in evaluation mode without gradients."""
+        return self(model, batch, generator)[1]
+
+    def score(self, logs: dict[str, torch.Tensor]) -> float:
+        """How good an evaluation is, from what it logged; more is better."""
+        return -logs["loss"].item()
+
     def after_step(self, model: nn.Module, step: int) -> None:
         """Called after optimiser update number `step` (from 1) with the unwrapped model."""
 

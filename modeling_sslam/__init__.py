@@ -1,11 +1,13 @@
 """Self-supervised audio encoders for transformers. Importing it registers every family with the Auto classes."""
 
+from .configuration_axlstm import AxlstmConfig
 from .configuration_eat import EatConfig
 from .configuration_ssam import SsamConfig
 from .configuration_ssast_mae import SsastMaeConfig
 from .configuration_sslam import SslamConfig
 from .feature_extraction_power_mel import PowerMelFeatureExtractor
 from .feature_extraction_sslam import SslamFeatureExtractor
+from .modeling_axlstm import AxlstmForAudioClassification, AxlstmForPreTraining, AxlstmModel
 from .modeling_eat import EatForAudioClassification, EatModel
 from .modeling_ssam import SsamForAudioClassification, SsamForPreTraining, SsamModel
 from .modeling_ssast_mae import SsastMaeForAudioClassification, SsastMaeForPreTraining, SsastMaeModel
@@ -25,6 +27,11 @@ register_family(
 )
 register_family(EatConfig, [EatModel, EatForAudioClassification], SslamFeatureExtractor)
 register_family(
+    AxlstmConfig,
+    [AxlstmModel, AxlstmForPreTraining, AxlstmForAudioClassification],
+    PowerMelFeatureExtractor,
+)
+register_family(
     SsastMaeConfig,
     [SsastMaeModel, SsastMaeForPreTraining, SsastMaeForAudioClassification],
     PowerMelFeatureExtractor,
@@ -33,6 +40,10 @@ register_family(SsamConfig, [SsamModel, SsamForPreTraining, SsamForAudioClassifi
 register_pipeline("audio-tagging", SslamAudioClassificationPipeline)
 
 __all__ = [
+    "AxlstmConfig",
+    "AxlstmForAudioClassification",
+    "AxlstmForPreTraining",
+    "AxlstmModel",
     "EatConfig",
     "EatForAudioClassification",
     "EatModel",

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .causal_conv import causal_convolution
 from .masking import gather_tokens
 from .selective_scan import selective_scan
 
@@ -34,8 +35,7 @@ class SelectiveStateSpace(nn.Module):
 
     def scan(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D) float32, each token from itself and those before it."""
-        inputs = F.pad(inputs, (0, 0, self.conv1d.kernel_size[0] - 1, 0))
-        inputs = F.silu(self.conv1d(inputs.transpose(1, 2))).transpose(1, 2)
+        inputs = F.silu(causal_convolution(self.conv1d, inputs))
         state_size = self.A_log.shape[1]
         low_rank, B, C = self.x_proj(inputs).split([self.dt_proj.in_features, state_size, state_size], dim=2)
         # The bias is added in float32: around it, the time steps span three orders of magnitude.
@@ -88,17 +88,3 @@ class MambaMixer(SelectiveStateSpace):
         if self.reverse is not None:
             outputs = outputs + gather_tokens(self.reverse.scan(gather_tokens(inputs, reversed_order)), reversed_order)
         return self.out_proj((outputs * F.silu(gate.float())).to(gate.dtype))
-
-
-def reverse_tokens(token_mask: torch.Tensor) -> torch.Tensor:
-    """Indices that turn the real tokens around and leave padding, which is at the end, where it is.
-
-    The order is its own inverse.
-
-    Args:
-        token_mask: (B, L) bool, True = real; the real tokens of a row come first.
-    Returns:
-        (B, L) int64.
-    """
-    index = torch.arange(token_mask.shape[1], device=token_mask.device)
-    return torch.where(token_mask, token_mask.sum(dim=1, keepdim=True) - 1 - index, index)

@@ -159,3 +159,17 @@ def random_mask(noise: torch.Tensor, mask_ratio: float) -> RandomMask:
 def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Picks tokens row by row: (B, L, D) and (B, K) -> (B, K, D)."""
     return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))
+
+
+def reverse_tokens(token_mask: torch.Tensor) -> torch.Tensor:
+    """Indices that turn the real tokens around and leave padding, which is at the end, where it is.
+
+    The order is its own inverse.
+
+    Args:
+        token_mask: (B, L) bool, True = real; the real tokens of a row come first.
+    Returns:
+        (B, L) int64.
+    """
+    index = torch.arange(token_mask.shape[1], device=token_mask.device)
+    return torch.where(token_mask, token_mask.sum(dim=1, keepdim=True) - 1 - index, index)

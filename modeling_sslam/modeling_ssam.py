@@ -19,7 +19,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssam import SsamConfig
 from .initializers import init_as_torch
-from .mamba_mixer import MambaMixer, SelectiveStateSpace, reverse_tokens
+from .mamba_mixer import MambaMixer, SelectiveStateSpace
 from .masked_patch_encoder import (
     MaskedPatchEmbeddings,
     MaskedPatchForAudioClassification,
@@ -27,6 +27,7 @@ from .masked_patch_encoder import (
     MaskedPatchModelOutput,
     MaskedPatchPreTrainedModel,
 )
+from .masking import reverse_tokens
 
 
 class SsamLayer(GradientCheckpointingLayer):

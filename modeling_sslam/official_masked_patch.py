@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from .configuration_axlstm import AxlstmConfig
 from .configuration_masked_patch import MaskedPatchConfig
 from .configuration_ssam import SsamConfig
 from .configuration_ssast_mae import SsastMaeConfig
 from .feature_extraction_power_mel import PowerMelFeatureExtractor
 from .masked_patch_encoder import MaskedPatchPreTrainedModel
+from .modeling_axlstm import AxlstmForPreTraining
 from .modeling_ssam import SsamForPreTraining
 from .modeling_ssast_mae import SsastMaeForPreTraining
 from .official_file import OfficialFile, OfficialModel, check_fit, rename_weights
@@ -48,6 +50,19 @@ SSAM_BLOCK = (
     ("mixer.dt_proj", "mixer.dt_proj"),
     ("mixer.out_proj", "mixer.out_proj"),
 )
+AXLSTM_BLOCK = (
+    ("norm", "norm"),
+    ("layer.learnable_skip", "layer.learnable_skip"),
+    ("layer.proj_up", "layer.proj_up"),
+    ("layer.q_proj", "layer.q_proj"),
+    ("layer.k_proj", "layer.k_proj"),
+    ("layer.v_proj", "layer.v_proj"),
+    ("layer.conv1d.conv", "layer.conv1d"),
+    ("layer.mlstm_cell.igate", "layer.mlstm_cell.igate"),
+    ("layer.mlstm_cell.fgate", "layer.mlstm_cell.fgate"),
+    ("layer.mlstm_cell.outnorm", "layer.mlstm_cell.outnorm"),
+    ("layer.proj_down", "layer.proj_down"),
+)
 PUBLISHED_HEAD_SIZE = 64
 
 
@@ -59,6 +74,17 @@ def ssam_sizes(weights: Mapping[str, Tensor], num_attention_heads: int | None) -
         "state_size": state_size,
         "conv_kernel": weights["blocks.0.mixer.conv1d.weight"].shape[2],
         "time_step_rank": weights["blocks.0.mixer.dt_proj.weight"].shape[1],
+    }
+
+
+def axlstm_sizes(weights: Mapping[str, Tensor], num_attention_heads: int | None) -> dict:
+    """Fields of `AxlstmConfig` likewise."""
+    hidden_size, inner_size = weights["blocks.0.layer.proj_down.weight"].shape
+    return {
+        "expand": inner_size // hidden_size,
+        "num_cell_heads": len(weights["blocks.0.layer.mlstm_cell.igate.bias"]),
+        "projection_block_size": weights["blocks.0.layer.q_proj.weight"].shape[2],
+        "conv_kernel": weights["blocks.0.layer.conv1d.conv.weight"].shape[2],
     }
 
 
@@ -98,6 +124,7 @@ class Layout:
 # A name that only files of the family hold -> the family.
 LAYOUTS = {
     "blocks.0.mixer.A_log": Layout(SsamConfig, SsamForPreTraining, SSAM_BLOCK, ssam_sizes),
+    "blocks.0.layer.mlstm_cell.igate.bias": Layout(AxlstmConfig, AxlstmForPreTraining, AXLSTM_BLOCK, axlstm_sizes),
     "blocks.0.attn.qkv_layer.weight": Layout(SsastMaeConfig, SsastMaeForPreTraining, SSAST_MAE_BLOCK, ssast_mae_sizes),
 }
 

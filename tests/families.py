@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedConfig, SequenceFeatureExtractor
 
 from modeling_sslam import (
+    AxlstmConfig,
     EatConfig,
     PowerMelFeatureExtractor,
     SsamConfig,
@@ -59,6 +60,7 @@ SSLAM = TRANSFORMER | {
     "decoder_groups": 4,
 }
 SSAM = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "num_mel_bins": 32, "num_labels": NUM_LABELS}
+AXLSTM = {"hidden_size": 32, "num_hidden_layers": 2, "chunk_size": 4, "num_mel_bins": 32, "num_labels": NUM_LABELS}
 
 FAMILIES = {
     "sslam": Family(
@@ -67,6 +69,7 @@ FAMILIES = {
     "eat": Family(EatConfig(**SSLAM), SslamFeatureExtractor(num_mel_bins=32, target_length=64)),
     "ssam": Family(SsamConfig(**SSAM), PowerMelFeatureExtractor(num_mel_bins=32)),
     "ssam bidirectional": Family(SsamConfig(**SSAM, bidirectional=True), PowerMelFeatureExtractor(num_mel_bins=32)),
+    "axlstm": Family(AxlstmConfig(**AXLSTM), PowerMelFeatureExtractor(num_mel_bins=32)),
     "ssast_mae": Family(
         SsastMaeConfig(**TRANSFORMER, num_mel_bins=32, patch_size=(4, 8)), PowerMelFeatureExtractor(num_mel_bins=32)
     ),

@@ -3,7 +3,8 @@ import torch
 from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer as TransformersMixer
 
-from modeling_sslam.mamba_mixer import MambaMixer, reverse_tokens
+from modeling_sslam.mamba_mixer import MambaMixer
+from modeling_sslam.masking import reverse_tokens
 
 HIDDEN, INNER, STATE, KERNEL, RANK = 32, 96, 24, 4, 2
 

@@ -1,9 +1,10 @@
 """Imports every handler module, so that importing this one registers all case kinds."""
 
 from . import (  # noqa: F401
+    axlstm,
     hear,
     power_mel_recipe,
-    ssam_mixer,
+    ssam,
     ssast_mae,
     sslam_audio,
     sslam_checkpoints,

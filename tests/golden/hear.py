@@ -11,8 +11,10 @@ from modeling_sslam import PowerMelFeatureExtractor
 from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
 from modeling_sslam.hear import HearModel, get_scene_embeddings, get_timestamp_embeddings
 
+from .axlstm import axlstm_config
 from .masked_patch_encoder import build, load_weights
 from .registry import Check, Tensors, case, close
+from .ssam import ssam_config
 from .ssast_mae import ssast_mae_config
 
 
@@ -48,3 +50,5 @@ def masked_patch_hear(
 
 
 case("ssast_mae/hear")(masked_patch_hear(ssast_mae_config, atol=2e-5, rtol=1e-4))
+case("axlstm/hear")(masked_patch_hear(axlstm_config, atol=1e-4, rtol=1e-3))
+case("ssam/hear")(masked_patch_hear(ssam_config, atol=2e-5, rtol=1e-4))

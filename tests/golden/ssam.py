@@ -1,4 +1,4 @@
-"""Golden cases of the Mamba mixer."""
+"""Cases of SSAM."""
 
 from __future__ import annotations
 
@@ -8,12 +8,30 @@ from collections.abc import Iterator
 import torch
 from safetensors.torch import load_file
 
+from modeling_sslam import SsamConfig
 from modeling_sslam.mamba_mixer import MambaMixer
 
-from .masked_patch_rule import absolute_sum, rule_weight
+from .masked_patch_encoder import encoder_checks, rule_value, shared_fields
 from .registry import Check, Tensors, case, close
 
-TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
+TOLERANCE = {"atol": 2e-5, "rtol": 1e-4}
+
+
+def ssam_config(case: dict) -> SsamConfig:
+    """The configuration of a case."""
+    sizes = case["ssm_cfg"]
+    return SsamConfig(
+        **shared_fields(case),
+        expand=sizes["expand"],
+        state_size=sizes["d_state"],
+        conv_kernel=sizes["d_conv"],
+        layer_norm_eps=case["norm_epsilon"],
+    )
+
+
+@case("ssam/encoder")
+def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    yield from encoder_checks(path, ssam_config(config), tensors, **TOLERANCE)
 
 
 @case("ssam/mixer")
@@ -26,8 +44,11 @@ def mixer(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]
         weights = load_file(file)
     else:
         shapes = {name: tensor.shape for name, tensor in layer.state_dict().items()}
-        weights = {name: rule_weight(f"blocks.0.mixer.{name}", shape, "ssam") for name, shape in shapes.items()}
-        yield close("rule", absolute_sum(weights), tensors["rule_abs_sum"], rtol=1e-6)
+        weights = {
+            name: rule_value(f"blocks.0.mixer.{name}", shape, has_offset_gains=False) for name, shape in shapes.items()
+        }
+        total = sum(weight.double().abs().sum() for weight in weights.values())
+        yield close("sum of weights", total, tensors["rule_abs_sum"], rtol=1e-5)
     layer.load_state_dict(weights)
 
     x = tensors["x"].requires_grad_()

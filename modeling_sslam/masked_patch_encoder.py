@@ -178,7 +178,7 @@ class MaskedPatchPreTrainedModel(PreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [
         r"^mask_token$",
         r"^prediction_head\.",
-        r"^classifier_norm\.",
+        r"^pooled_norm\.",
         r"^classifier\.",
     ]
 
@@ -312,7 +312,7 @@ class MaskedPatchForAudioClassification:
         super().__init__(config)
         self.num_labels = config.num_labels
         self.encoder = self.encoder_class(config)
-        self.classifier_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
+        self.pooled_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -336,7 +336,7 @@ class MaskedPatchForAudioClassification:
         """
         encoded = self.encoder(input_values, attention_mask=attention_mask, **kwargs)
         pooled = masked_mean(encoded.last_hidden_state, encoded.token_mask)
-        logits = self.classifier(self.classifier_norm(pooled))
+        logits = self.classifier(self.pooled_norm(pooled))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions

@@ -15,6 +15,10 @@ EXPLANATIONS = (
     (r"test requires deepspeed", "resizing a vocabulary under DeepSpeed; there is no vocabulary"),
     # What a spectrogram encoder does not have.
     (r"not (a )?composite|does not support SDPA", "for models made of several models; others test SDPA"),
+    (
+        r"does not (support|output) (output_)?attentions|Parts of this model don't support sdpa",
+        "recurrent families have no attention",
+    ),
     (r"No subconfigs", "the configuration is flat"),
     (r"(No decoder-only|No sequence-to-sequence) language modeling head", "there is no language model"),
     (r"This model doesn't use `inputs_embeds`", "the input is a spectrogram, not tokens"),

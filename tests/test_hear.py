@@ -193,20 +193,27 @@ def test_other_models_need_their_extractor(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_twenty_minutes_need_less_than_two_gibibytes(name):
-    """The published base model, in a process of its own, whose peak includes Python, the weights and the result."""
+    """The published base model, in a process of its own, whose peak includes Python and the result.
+
+    Two of its blocks are enough, as the others run in the same memory; the weights of those are added.
+    """
     script = f"""
         import resource
         import torch
         from transformers import AutoModel
         from modeling_sslam.hear import HearModel, get_timestamp_embeddings
-        from tests.families import FAMILIES, SSLAM
+        from tests.families import FAMILIES
 
         family = FAMILIES["{name}"]
-        model = HearModel(AutoModel.from_config(type(family.config)()), type(family.feature_extractor)())
+        config = type(family.config)
+        encoder = AutoModel.from_config(config(num_hidden_layers=2))
+        model = HearModel(encoder, type(family.feature_extractor)())
         audio = 0.1 * torch.randn(20 * 60 * 16000)
         embeddings, timestamps = get_timestamp_embeddings(audio, model)
         assert embeddings.isfinite().all() and abs(timestamps[0, -1] - 1_200_000) < 2 * model.hop_ms
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        with torch.device("meta"):
+            missing = AutoModel.from_config(config()).num_parameters() - encoder.num_parameters()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + 4 * missing / 2**30)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 2

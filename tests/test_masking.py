@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from modeling_sslam.masking import gather_tokens, inverse_block_mask, num_blocks, num_kept_tokens, split_indices
+from modeling_sslam.masking import (
+    gather_tokens,
+    inverse_block_mask,
+    num_blocks,
+    num_kept_tokens,
+    random_mask,
+    split_indices,
+)
 
 GRID = (64, 8)
 EAT = {"mask_prob": 0.8, "mask_prob_adjust": 0.07, "block_size": 5}
@@ -69,3 +76,25 @@ def test_split_indices_refuses_ragged_rows_and_empty_sides():
 def test_gather_tokens_picks_rows():
     tokens = torch.arange(12.0).reshape(2, 3, 2)
     assert gather_tokens(tokens, torch.tensor([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]
+
+
+def test_random_mask_keeps_the_smallest_noise_in_its_order():
+    noise = torch.tensor([[0.5, 0.1, 0.9, 0.3], [0.2, 0.2, 0.2, 0.1]])
+    kept, restore, bool_masked_pos = random_mask(noise, mask_ratio=0.5)
+    assert kept.tolist() == [[1, 3], [3, 0]]
+    assert bool_masked_pos.tolist() == [[True, False, True, False], [False, True, True, False]]
+    order = torch.tensor([[1, 3, 0, 2], [3, 0, 1, 2]])
+    assert torch.equal(order.gather(1, restore), torch.arange(4).expand(2, -1))
+
+
+@pytest.mark.parametrize(("mask_ratio", "num_kept"), [(0.5, 125), (0.8, 50), (0.75, 62)])
+def test_random_mask_keeps_as_many_as_the_official_code(mask_ratio, num_kept):
+    mask = random_mask(torch.rand(3, 250, generator=torch.Generator().manual_seed(0)), mask_ratio)
+    assert mask.kept.shape == (3, num_kept)
+    assert (~mask.bool_masked_pos).sum(1).tolist() == [num_kept] * 3
+
+
+@pytest.mark.parametrize("mask_ratio", [0.0, 0.9])
+def test_random_mask_that_keeps_or_masks_nothing_is_refused(mask_ratio):
+    with pytest.raises(ValueError, match=f"mask_ratio {mask_ratio} keeps . of 4 tokens: choose a ratio"):
+        random_mask(torch.rand(2, 4), mask_ratio)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modeling_sslam.patches import PatchEmbedding, patch_attention_mask
+from modeling_sslam.patches import PatchEmbedding, patch_attention_mask, patchify
 
 
 def test_tokens_are_time_major():
@@ -36,3 +36,18 @@ def test_clip_shorter_than_a_patch():
 def test_a_patch_is_real_when_all_its_frames_are():
     frames = torch.tensor([[1] * 31 + [0] * 17])
     assert patch_attention_mask(frames, 16, 2).tolist() == [[True, True, False, False, False, False]]
+
+
+def test_patchify_takes_patches_and_their_cells_in_time_order():
+    clip = torch.arange(5 * 7).reshape(1, 5, 7)  # one frame and one bin fill no patch
+    patches = patchify(clip, (2, 3))
+    assert patches.shape == (1, 4, 6)
+    assert patches[0, 1].tolist() == [3, 4, 5, 10, 11, 12]
+    assert patches[0, 2].tolist() == [14, 15, 16, 21, 22, 23]
+
+
+def test_patchify_agrees_with_the_patch_embedding(generator):
+    clip = torch.randn(2, 40, 80, generator=generator)
+    embedding = PatchEmbedding(hidden_size=8, patch_size=(4, 16))
+    expected = patchify(clip, (4, 16)) @ embedding.projection.weight.flatten(1).T + embedding.projection.bias
+    assert torch.allclose(embedding(clip), expected, atol=1e-5)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from modeling_sslam import spectrogram
-from modeling_sslam.spectrogram import KaldiFbank
+from modeling_sslam.spectrogram import KaldiFbank, PowerMel, htk_mel_filters
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -99,3 +99,62 @@ def test_bad_input():
         KaldiFbank()(torch.zeros(1, 399))
     with pytest.raises(ValueError, match=r"from 20\.0 to 9000\.0 Hz do not fit a sampling rate of 16000 Hz"):
         KaldiFbank(high_frequency=9000.0)
+
+
+def power_mel_frame(samples: np.ndarray) -> np.ndarray:
+    """400 samples at 16 kHz to 80 log-mels in float64, from the definition."""
+    power = np.abs(np.fft.rfft(samples * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)))) ** 2
+    hertz = np.arange(201) * 40.0
+    mel_50, mel_8000 = 2595 * np.log10(1 + 50 / 700), 2595 * np.log10(1 + 8000 / 700)
+    corners = 700 * (10 ** (np.linspace(mel_50, mel_8000, 82) / 2595) - 1)
+    energies = []
+    for left, centre, right in zip(corners, corners[1:], corners[2:], strict=False):
+        energies.append(
+            np.minimum((hertz - left) / (centre - left), (right - hertz) / (right - centre)).clip(0) @ power
+        )
+    return np.log(np.array(energies) + 2.0**-23)
+
+
+def test_power_mel_frames_are_centred_on_every_160th_sample():
+    waveform = noise(2, 4000)
+    features = PowerMel()(waveform)
+    assert features.shape == (2, 26, 80)
+    samples = waveform[1].double().numpy()
+    reflected = np.concatenate([samples[200:0:-1], samples, samples[-2:-202:-1]])
+    for frame in (0, 1, 13, 25):
+        expected = power_mel_frame(reflected[frame * 160 : frame * 160 + 400])
+        np.testing.assert_allclose(features[1, frame].numpy(), expected, atol=1e-3)
+
+
+def test_power_mel_is_the_spectrogram_of_torch():
+    waveform, mel = noise(1, 4000), PowerMel(fft_length=512)
+    window = torch.hann_window(400)
+    spectrum = torch.stft(waveform, 512, 160, 400, window, center=True, pad_mode="reflect", return_complex=True)
+    expected = (spectrum.abs().square().transpose(1, 2) @ mel.mel_filters + 2.0**-23).log()
+    assert torch.allclose(mel(waveform), expected, atol=1e-4)
+
+
+def test_power_mel_of_silence_is_at_the_floor_and_tiles_change_nothing(monkeypatch):
+    assert torch.allclose(PowerMel()(torch.zeros(1, 400)), torch.tensor(2.0**-23).log().expand(1, 3, 80))
+    waveform = noise(2, 8000)
+    whole = PowerMel()(waveform)
+    monkeypatch.setattr(spectrogram, "CPU_TILE_FRAMES", 7)
+    assert torch.allclose(PowerMel()(waveform), whole, atol=1e-4)
+
+
+def test_htk_triangles_reach_one_and_overlap_by_halves():
+    filters = htk_mel_filters(4, 16000, 16000, 100.0, 8000.0)
+    assert filters.max(dim=0).values == pytest.approx([1.0] * 4, abs=1e-3)
+    between = slice(int(filters[:, 0].argmax()), int(filters[:, 3].argmax()))
+    assert torch.allclose(filters.sum(dim=1)[between], torch.ones(1), atol=1e-3)
+
+
+def test_power_mel_refuses_what_it_cannot_use():
+    with pytest.raises(ValueError, match=r"shape \(batch, samples\), got \(400,\)"):
+        PowerMel()(torch.zeros(400))
+    with pytest.raises(ValueError, match="A waveform of 200 samples is too short: it is reflected over 200"):
+        PowerMel()(torch.zeros(1, 200))
+    with pytest.raises(ValueError, match="Mel filters from 50.0 to 9000 Hz do not fit a sampling rate of 16000"):
+        PowerMel(high_frequency=9000)
+    with pytest.raises(ValueError, match="A window of 400 samples does not fit a transform of 256"):
+        PowerMel(fft_length=256)

@@ -95,3 +95,9 @@ def test_unknown_family_and_field():
         build_model(ModelArguments(model_type="sslan"))
     with pytest.raises(ValueError, match="unknown field of section model: width; known: hidden_size"):
         build_model(ModelArguments(options={"width": 3}))
+
+
+def test_fields_that_a_configuration_inherits_are_known():
+    options = {"hidden_size": 32, "num_hidden_layers": 1, "state_size": 4}
+    model, _ = build_model(ModelArguments(model_type="ssam", options=options))
+    assert (model.config.hidden_size, model.config.state_size) == (32, 4)

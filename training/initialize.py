@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import pathlib
@@ -66,7 +67,8 @@ def build_model(
     if arguments.model_type not in CONFIG_MAPPING:
         raise ValueError(f"model.model_type is {arguments.model_type!r}, which no registered family has")
     config_class = CONFIG_MAPPING[arguments.model_type]
-    known = list(config_class.__annotations__)
+    of_every_model = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    known = [field.name for field in dataclasses.fields(config_class) if field.name not in of_every_model]
     if unknown := sorted(set(arguments.options) - set(known)):
         raise ValueError(f"unknown field of section model: {', '.join(unknown)}; known: {', '.join(known)}")
     if arguments.init_from is None:

@@ -2,7 +2,8 @@ import matplotlib.image
 import pytest
 import torch
 
-from training.plots import plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
+from training.head_analysis import HeadStatistics
+from training.plots import plot_heads, plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
 
 
 @pytest.fixture
@@ -35,3 +36,9 @@ def test_training_curves(picture):
 
 def test_probes(picture):
     plot_probes(picture, {"events": {"random": 0.3, "stage 1": 0.6}, "soundscapes": {"random": 0.4, "stage 1": 0.5}})
+
+
+def test_heads(picture):
+    encoder = HeadStatistics(entropy=torch.rand(3, 4), distance=torch.rand(3, 4))
+    decoder = HeadStatistics(entropy=torch.rand(2, 6), distance=torch.rand(2, 6))
+    plot_heads(picture, {"encoder": encoder, "decoder": decoder}, "decoder heads", torch.rand(12, 12), num_layers=2)

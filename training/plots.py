@@ -166,14 +166,15 @@ def plot_heads(
     image = axis.imshow(correlation.numpy(), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(f"PWCCA between {compared}")
     size = len(correlation) // num_layers
-    axis.set_xticks([(layer + 0.5) * size - 0.5 for layer in range(num_layers)], range(1, num_layers + 1))
-    axis.set_yticks([(layer + 0.5) * size - 0.5 for layer in range(num_layers)], range(1, num_layers + 1))
+    middles = [(layer + 0.5) * size - 0.5 for layer in range(num_layers)]
+    axis.set_xticks(middles, range(1, num_layers + 1))
+    axis.set_yticks(middles, range(1, num_layers + 1))
     for layer in range(1, num_layers):
         axis.axhline(layer * size - 0.5, color="white", linewidth=0.8)
         axis.axvline(layer * size - 0.5, color="white", linewidth=0.8)
     axis.set_xlabel("layer")
     axis.set_ylabel("layer")
-    right.colorbar(image, ax=axis, shrink=0.7)
+    right.colorbar(image, ax=axis, location="bottom", shrink=0.7)
     _save(figure, path)
 
 

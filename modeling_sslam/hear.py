@@ -21,6 +21,7 @@ again; here it is not computed.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
 
 from .extractor_calls import as_clips
-from .hear_windows import Window, Windows
+from .hear_windows import Windows
 from .official_checkpoints import load_official
 from .official_file import CONFIG_FILE
 from .pipeline_audio_classification import default_extractor
@@ -82,22 +83,16 @@ class HearModel(nn.Module):
 
     def embed(self, spectrograms: Iterable[torch.Tensor]) -> Iterator[tuple[int, torch.Tensor]]:
         """Window after window of one recording after another: its number, and the embeddings (S, E) of its steps."""
-        pending: list[Window] = []
-        for clip, spectrogram in enumerate(spectrograms):
-            for window in self.windows.cut(clip, spectrogram):
-                pending.append(window)
-                if len(pending) == WINDOWS_PER_FORWARD:
-                    yield from self._embed_windows(pending)
-                    pending = []
-        if pending:
-            yield from self._embed_windows(pending)
-
-    def _embed_windows(self, windows: list[Window]) -> Iterator[tuple[int, torch.Tensor]]:
         config = self.encoder.config
-        tokens = self.encoder(**self.windows.stack(windows)).last_hidden_state[:, config.num_special_tokens :]
-        steps = group_tokens(tokens, config.num_frequency_patches, getattr(config, "token_grouping", "time"))
-        for window, embeddings in zip(windows, steps, strict=True):
-            yield window.clip, embeddings[: window.num_steps]
+        grouping = getattr(config, "token_grouping", "time")
+        cut = (
+            window for clip, spectrogram in enumerate(spectrograms) for window in self.windows.cut(clip, spectrogram)
+        )
+        while windows := list(itertools.islice(cut, WINDOWS_PER_FORWARD)):
+            tokens = self.encoder(**self.windows.stack(windows)).last_hidden_state[:, config.num_special_tokens :]
+            steps = group_tokens(tokens, config.num_frequency_patches, grouping)
+            for window, embeddings in zip(windows, steps, strict=True):
+                yield window.clip, embeddings[: window.num_steps]
 
 
 def group_tokens(tokens: torch.Tensor, num_frequency: int, grouping: str) -> torch.Tensor:

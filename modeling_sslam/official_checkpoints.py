@@ -7,14 +7,15 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from . import official_sslam
+from . import official_masked_patch, official_sslam
 from .official_file import OfficialModel, open_official
 
-READERS = (official_sslam,)
+READERS = (official_sslam, official_masked_patch)
 
 # Beginnings of parameter names that people confuse with these, and what has them.
 OTHER_LAYOUTS = {
     "sslam.": "a checkpoint of this package, which loads with from_pretrained as it is",
+    "encoder.embeddings.": "a checkpoint of this package, which loads with from_pretrained as it is",
     "embeddings.": "a checkpoint of this package, which loads with from_pretrained as it is",
     "audio_spectrogram_transformer.": "an Audio Spectrogram Transformer of transformers",
     "mask_emb": "a wav2vec 2.0 or data2vec of fairseq",

@@ -89,20 +89,28 @@ def axlstm_sizes(weights: Mapping[str, Tensor], num_attention_heads: int | None)
 
 
 def ssast_mae_sizes(weights: Mapping[str, Tensor], num_attention_heads: int | None) -> dict:
-    """Fields of `SsastMaeConfig` likewise. No shape tells the heads: all published models have heads of 64 channels.
+    """Fields of `SsastMaeConfig` likewise. No shape tells the heads: all published ones have 64 channels.
 
     Raises:
         ValueError: neither the width nor the argument tells the number of heads.
     """
     intermediate_size, hidden_size = weights["blocks.0.mlp.layer1.weight"].shape
-    heads = num_attention_heads or hidden_size // PUBLISHED_HEAD_SIZE
     if num_attention_heads is None and hidden_size % PUBLISHED_HEAD_SIZE:
         raise ValueError(f"no shape tells the attention heads of width {hidden_size}: pass num_attention_heads")
-    return {
-        "num_attention_heads": heads,
+    fields = {
+        "num_attention_heads": num_attention_heads or hidden_size // PUBLISHED_HEAD_SIZE,
         "intermediate_size": intermediate_size,
         "qkv_bias": "blocks.0.attn.qkv_layer.bias" in weights,
     }
+    head_blocks = {name.split(".")[1] for name in weights if name.startswith("pred.") and ".attn." in name}
+    if head_blocks:
+        width = len(weights["pred.0.weight"])
+        fields |= {
+            "prediction_num_layers": len(head_blocks),
+            "prediction_hidden_size": width,
+            "prediction_num_attention_heads": max(1, width // PUBLISHED_HEAD_SIZE),
+        }
+    return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,32 +153,35 @@ def read(file: OfficialFile, num_attention_heads: int | None = None) -> Official
     """
     layout = next(layout for name, layout in LAYOUTS.items() if name in file.weights)
     config = infer_config(layout, file.weights, num_attention_heads)
-    weights = rename_weights(without_positions(file.weights), name_table(layout, config))
+    weights = to_ours(config, file.weights)
     check_fit(layout.model_class, config, weights)
     extractor = PowerMelFeatureExtractor(num_mel_bins=config.num_mel_bins)
     return OfficialModel(config, layout.model_class, weights, extractor)
 
 
-def without_positions(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All but the table of positions."""
-    return {name: tensor for name, tensor in weights.items() if name != POSITIONS}
+def to_ours(config: MaskedPatchConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a pretraining model from official names to ours, without the table of positions."""
+    learned = {name: tensor for name, tensor in weights.items() if name != POSITIONS}
+    return rename_weights(learned, name_table(config))
 
 
-def name_table(layout: Layout, config: MaskedPatchConfig) -> list[tuple[str, str]]:
-    """(official name, our name) of all weights of a model."""
-    block = [(f"blocks.#.{official}", f"encoder.layers.#.{ours}") for official, ours in layout.block]
-    return [*SHARED_NAMES, *block, *_head_names(layout, getattr(config, "prediction_num_layers", 0))]
+def to_official(config: MaskedPatchConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse: weights of a pretraining model, or what belongs to them, from our names to official ones."""
+    return rename_weights(weights, [(ours, official) for official, ours in name_table(config)])
 
 
-def _head_names(layout: Layout, num_layers: int) -> list[tuple[str, str]]:
-    """The prediction head is a list of modules; with `num_layers` blocks it starts with a projection."""
+def name_table(config: MaskedPatchConfig) -> list[tuple[str, str]]:
+    """(official name, our name) of all weights of a pretraining model."""
+    block = next(layout.block for layout in LAYOUTS.values() if layout.config_class is type(config))
+    names = [*SHARED_NAMES, *((f"blocks.#.{official}", f"encoder.layers.#.{ours}") for official, ours in block)]
+    num_layers = getattr(config, "prediction_num_layers", 0)
     if num_layers == 0:
-        return [("pred.0", "prediction_head.dense"), ("pred.2", "prediction_head.output")]
-    names = [("pred.0", "prediction_head.projection"), (f"pred.{num_layers + 1}", "prediction_head.norm")]
+        return [*names, ("pred.0", "prediction_head.dense"), ("pred.2", "prediction_head.output")]
+    # A list of modules: projection, blocks, norm, and a list of the two linear layers and what lies between them.
+    names += [("pred.0", "prediction_head.projection"), (f"pred.{num_layers + 1}", "prediction_head.norm")]
     for index in range(num_layers):
         names += [
-            (f"pred.{index + 1}.{official}", f"prediction_head.layers.{index}.{ours}")
-            for official, ours in layout.block
+            (f"pred.{index + 1}.{official}", f"prediction_head.layers.{index}.{ours}") for official, ours in block
         ]
     last = f"pred.{num_layers + 2}"
     return [*names, (f"{last}.0", "prediction_head.dense"), (f"{last}.2", "prediction_head.output")]
@@ -199,21 +210,7 @@ def infer_config(
         "window_frames": num_time * patch_size[0],
         "use_class_token": "cls_token" in weights,
     }
-    return layout.config_class(**fields, **_head_sizes(weights))
-
-
-def _head_sizes(weights: Mapping[str, Tensor]) -> dict:
-    """Fields of a prediction head with transformer blocks; nothing for the usual head."""
-    blocks = {name.split(".")[1] for name in weights if name.startswith("pred.") and ".attn." in name}
-    if not blocks:
-        return {}
-    width = weights["pred.0.weight"].shape[0]
-    heads = max(1, width // PUBLISHED_HEAD_SIZE)
-    return {
-        "prediction_num_layers": len(blocks),
-        "prediction_hidden_size": width,
-        "prediction_num_attention_heads": heads,
-    }
+    return layout.config_class(**fields)
 
 
 def grid_size(positions: Tensor, has_class_token: bool) -> tuple[int, int]:

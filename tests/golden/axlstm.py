@@ -12,9 +12,9 @@ from modeling_sslam import AxlstmConfig
 from modeling_sslam.mlstm_cell import chunkwise_cell, mlstm_cell
 from modeling_sslam.modeling_axlstm import AxlstmLayer
 from modeling_sslam.official_file import rename_weights
-from modeling_sslam.official_masked_patch import AXLSTM_BLOCK
+from modeling_sslam.official_masked_patch import AXLSTM_BLOCK, to_official
 
-from .masked_patch_encoder import build, encoder_checks, group_checks, shared_fields, to_official
+from .masked_patch_encoder import build, encoder_checks, group_checks, shared_fields
 from .registry import Check, Tensors, case, close, exact
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-3}

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from transformers import AutoModelForPreTraining
 
 from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
 from modeling_sslam.hear import group_tokens
 from modeling_sslam.masked_patch_encoder import MaskedPatchPreTrainedModel
 from modeling_sslam.masking import random_mask
-from modeling_sslam.official_file import rename_weights
-from modeling_sslam.official_masked_patch import LAYOUTS, Layout, name_table, without_positions
+from modeling_sslam.official_masked_patch import POSITIONS, to_official, to_ours
 from modeling_sslam.patches import patchify
 from training.objectives import build_objective
 from training.optim import parameter_groups
@@ -46,23 +46,9 @@ def shared_fields(case: Mapping) -> dict:
     return fields | ({"num_hidden_layers": case["depth"]} if "depth" in case else {})
 
 
-def layout_of(config: MaskedPatchConfig) -> Layout:
-    return next(layout for layout in LAYOUTS.values() if layout.config_class is type(config))
-
-
 def build(config: MaskedPatchConfig) -> MaskedPatchPreTrainedModel:
     """The pretraining model, with weights that a case is about to replace."""
-    return layout_of(config).model_class(config).eval()
-
-
-def to_official(config: MaskedPatchConfig, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Whatever belongs to parameters, from our names to the official ones."""
-    return rename_weights(tensors, [(ours, official) for official, ours in name_table(layout_of(config), config)])
-
-
-def to_ours(config: MaskedPatchConfig, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The reverse, without the table of positions."""
-    return rename_weights(without_positions(tensors), name_table(layout_of(config), config))
+    return AutoModelForPreTraining.from_config(config).eval()
 
 
 def rule_value(name: str, shape: torch.Size, has_offset_gains: bool) -> torch.Tensor:
@@ -107,7 +93,7 @@ def encoder_checks(
     model = build(config)
     official = load_weights(path, model)
     if "rule_abs_sum" in tensors:
-        total = sum(tensor.double().abs().sum() for tensor in without_positions(official).values())
+        total = sum(tensor.double().abs().sum() for name, tensor in official.items() if name != POSITIONS)
         yield close("sum of weights, relative", total / tensors["rule_abs_sum"], torch.ones(()), atol=1e-5)
     input_values, noise = tensors["spec"].squeeze(1), whole_noise(tensors["noise"], config)
     yield from _unmasked_checks(model, input_values, tensors, atol, rtol)

@@ -5,6 +5,8 @@ from training.augment import (
     add_noise_and_roll,
     band_mask,
     draw_beta,
+    hide_bands,
+    mix_waveforms,
     mixup,
     random_mixup,
     random_noise_and_roll,
@@ -86,3 +88,20 @@ def test_spec_augment_hides_one_band_a_clip_and_axis():
     hidden = (got == 0).sum((1, 2))
     assert torch.equal(hidden, frames * 32 + bins * 100 - frames * bins)
     assert torch.equal(got, spec_augment(features, 0.2, seeded()))
+
+
+def test_waveforms_are_mixed_without_their_means():
+    first, second = torch.tensor([1.0, 3.0, 1.0, 3.0]), torch.tensor([5.0, 9.0])
+    torch.testing.assert_close(mix_waveforms(first, second, 0.75), torch.tensor([-1.25, 1.25, -0.75, 0.75]))
+    torch.testing.assert_close(mix_waveforms(second, first, 0.5), torch.tensor([-1.5, 1.5]))
+
+
+def test_hidden_bands_have_their_fill_and_at_most_their_width():
+    features = torch.rand(200, 30, 20)
+    got = hide_bands(features, 6, 9, -3.0, seeded())
+    bins, frames = (got == -3).all(dim=1).sum(dim=1), (got == -3).all(dim=2).sum(dim=1)
+    assert (bins.max(), frames.max()) == (5, 8)  # widths are drawn below the limit, then truncated
+    assert torch.equal(got[got != -3], features[got != -3])
+    assert torch.equal(hide_bands(features, 0, 0, -3.0, seeded()), features)
+    with pytest.raises(ValueError, match="up to 21 mel bins and 9 frames, but the spectrogram has 20 and 30"):
+        hide_bands(features, 21, 9, 0.0, seeded())

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForAudioClassification, pipeline
+from transformers import AutoModelForAudioClassification, TrainerCallback, pipeline
 
 from modeling_sslam import SslamModel
 from modeling_sslam.pipeline_audio_classification import SslamAudioClassificationPipeline
@@ -140,6 +140,66 @@ def test_linear_evaluation_trains_the_head_alone(sections):
     assert all(not parameter.requires_grad for parameter in trainer.model.sslam.parameters())
 
 
+def test_all_layers_below_a_frozen_encoder(sections, clips):
+    sections["data"], sections["evaluation"] = data_section(clips, "event"), evaluation_section("event")
+    sections["model"] |= {"head": "weighted_layers", "freeze_encoder": True}
+    sections["augment"] = {}
+    sections["optim"] |= {"loss": "cross_entropy", "optimizer": "adam", "total_steps": 2, "warmup_steps": 0}
+    trainer = build_trainer(arguments(sections))
+    assert trainer.train_dataset[0]["attention_mask"].sum() == 128
+    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    trainer.train()
+    changed = {name for name, weight in trainer.model.state_dict().items() if not torch.equal(weight, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"head"}
+    assert 0 <= trainer.measure()["eval_accuracy"] <= 1
+
+
+def test_epochs_ensemble_and_mean_weights(sections, clips):
+    """Two updates an epoch: the saved weights are the mean of those after the second and the third epoch."""
+    sections["test"] = {"filters": {"kind": ["event"], "split": ["train"]}}
+    sections["augment"] = {"waveform_mixup": 0.5, "frequency_mask": 24, "time_mask": 48, "noise": True}
+    sections["optim"] = {"loss": "bce_mean", "optimizer": "adam", "schedule": "epochs", "epochs": 3}
+    sections["optim"] |= {"warmup_steps": 2, "warmup_block": 2, "decay_first": 2, "decay_every": 1}
+    sections["optim"] |= {"learning_rate": 1e-3, "head_factor": 10.0, "layer_decay": 1.0}
+    sections["average"] = {"scores": True, "first_epoch": 2, "last_epoch": 3}
+    sections["run"] |= {"evaluate_every": None}
+    results = finetune(arguments(sections))
+    assert {"eval_mean_average_precision", "eval_cumulative_mean_average_precision"} < results.keys()
+    assert 0 < results["test_mean_average_precision"] <= 1
+    output = pathlib.Path(sections["run"]["output_dir"])
+    sections["run"] |= {"output_dir": f"{output}_again"}
+    trainer = build_trainer(arguments(sections))
+    after = {}
+    trainer.add_callback(WeightRecorder(after))
+    trainer.train()
+    rates = [line["learning_rate"] for line in trainer.state.log_history if "loss" in line]
+    assert rates == pytest.approx([0, 0, 1e-3, 1e-3, 5e-4, 5e-4])
+    saved = AutoModelForAudioClassification.from_pretrained(output).state_dict()
+    for name, weight in saved.items():
+        torch.testing.assert_close(weight, (after[2][name] + after[3][name]) / 2, msg=name)
+
+
+class WeightRecorder(TrainerCallback):
+    """Keeps the weights after every epoch."""
+
+    def __init__(self, after: dict[int, dict[str, torch.Tensor]]):
+        self.after = after
+
+    def on_epoch_end(self, args, state, control, model, **kwargs):
+        self.after[round(state.epoch)] = {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def test_a_resumed_run_has_the_same_means(sections):
+    sections["average"] = {"scores": True}
+    whole = finetune(arguments(sections))
+    output = pathlib.Path(sections["run"]["output_dir"])
+    (checkpoint,) = output.glob("checkpoint-*")
+    sections["run"] |= {"output_dir": f"{output}_resumed", "resume": str(checkpoint)}
+    resumed = finetune(arguments(sections))
+    name = "eval_cumulative_mean_average_precision"
+    assert resumed[name] == pytest.approx(whole[name])
+
+
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
@@ -148,6 +208,10 @@ def test_linear_evaluation_trains_the_head_alone(sections):
         ("optim", {"loss": "mse"}, "unknown loss 'mse'"),
         ("model", {"init_from": ""}, "model.init_from is empty"),
         ("model", {"depth": 3}, "unknown field of section model: depth"),
+        ("model", {"head": "deep"}, "model.head is 'deep': choose own or weighted_layers"),
+        ("optim", {"schedule": "plateau", "warmup_block": 1}, "optim.schedule is 'plateau': choose cosine or epochs"),
+        ("optim", {"epochs": 0}, "optim.epochs is 0: it must be at least 1"),
+        ("augment", {"waveform_mixup": 2.0}, "augment.waveform_mixup is 2.0: it is a share"),
     ],
 )
 def test_settings_that_cannot_be_used(sections, section, values, message):

@@ -16,7 +16,6 @@ from training.probe import (
     PROBES,
     ProbeData,
     ProbeOptions,
-    attentive_probe,
     extract_features,
     linear_probe,
     load_probe_data,
@@ -24,6 +23,14 @@ from training.probe import (
     probe_inputs,
     probe_model,
     random_twin,
+)
+from training.trained_probes import (
+    AttentiveProbe,
+    WeightedLayers,
+    WeightedLayersClassifier,
+    build_probe,
+    layer_means,
+    train_probe,
 )
 
 
@@ -73,10 +80,53 @@ def test_attentive_probe_finds_the_one_token_that_matters():
         return tokens, targets
 
     (tokens, targets), (held_out, wanted) = clips(300), clips(60)
-    options = ProbeOptions(epochs=20, learning_rate=1e-2)
-    scores = attentive_probe(tokens, targets, held_out, False, options)
-    assert (scores.argmax(1) == wanted.argmax(1).numpy()).mean() > 0.9
-    assert numpy.array_equal(scores, attentive_probe(tokens, targets, held_out, False, options))
+    assert accuracy(AttentiveProbe, tokens, targets, held_out, wanted) > 0.9
+
+
+def accuracy(probe_class, features, targets, held_out, wanted) -> float:
+    """Of a probe on held-out clips; training it again gives the same."""
+    runs = []
+    for _ in range(2):
+        probe = build_probe(probe_class, features, targets, seed=0)
+        runs.append(train_probe(probe, features, targets, held_out, False, epochs=20, learning_rate=1e-2, seed=0))
+    assert numpy.array_equal(*runs)
+    return (runs[0].argmax(1) == wanted.argmax(1).numpy()).mean()
+
+
+def test_weighted_layers_find_the_layer_that_matters():
+    def clips(number):
+        features, targets = separable(number, several=False)
+        layers = torch.randn(number, 3, 8, generator=torch.Generator().manual_seed(0))
+        layers[:, 1] = features
+        return layers, targets
+
+    (layers, targets), (held_out, wanted) = clips(300), clips(60)
+    assert accuracy(WeightedLayers, layers, targets, held_out, wanted) > 0.9
+    probe = build_probe(WeightedLayers, layers, targets, seed=0)
+    torch.testing.assert_close(probe(layers), probe.classifier(probe.projection(layers.mean(dim=1))))
+    train_probe(probe, layers, targets, held_out, False, epochs=20, learning_rate=1e-2, seed=0)
+    assert probe.layer_weights.argmax() == 1
+
+
+def test_layer_means_leave_out_special_tokens_and_padding(spectrograms):
+    model = SslamModel(tiny_config()).eval()
+    frames = spectrograms.shape[1] // 2 // 16 * 16
+    mask = torch.zeros(spectrograms.shape[:2], dtype=torch.int32)
+    mask[:, :frames] = 1
+    with torch.no_grad():
+        padded = layer_means(model, spectrograms, mask)
+        alone = layer_means(model, spectrograms[:, :frames])
+        last = model(spectrograms[:, :frames], output_hidden_states=True).hidden_states[-1]
+    assert padded.shape == (3, model.config.num_hidden_layers, model.config.hidden_size)
+    torch.testing.assert_close(padded, alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone[:, -1], last[:, model.config.num_special_tokens :].mean(dim=1))
+
+
+def test_an_encoder_trains_below_its_weighted_layers(spectrograms):
+    model = WeightedLayersClassifier(SslamModel(tiny_config()), num_classes=3)
+    model(spectrograms).logits.square().sum().backward()
+    assert model.head.layer_weights.grad.abs().sum() > 0
+    assert model.encoder.layers[0].mlp.fc1.weight.grad.abs().sum() > 0
 
 
 def test_features_are_the_tokens_of_the_encoder(spectrograms):

@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification,
 import modeling_sslam  # noqa: F401  (registers the families)
 
 from .finetune_arguments import ClassifierArguments
-from .weighted_layers import WeightedLayersClassifier
+from .trained_probes import WeightedLayersClassifier
 
 HEADS = ("own", "weighted_layers")
 

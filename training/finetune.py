@@ -86,6 +86,7 @@ def build_training_arguments(arguments: FinetuneArguments) -> TrainingArguments:
         dataloader_num_workers=data.num_workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
+        label_names=["labels"],
         bf16=run.mixed_precision == "bf16",
         fp16=run.mixed_precision == "fp16",
         logging_steps=run.log_every,
@@ -121,6 +122,8 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     set_seed(run.seed)
     config = read_config(arguments.model)
     feature_extractor = build_feature_extractor(data, config)
+    if arguments.model.head == "weighted_layers":
+        feature_extractor.return_attention_mask = True  # only real frames count
     clips = build_clips(arguments, feature_extractor)
     model = build_classifier(arguments.model, config, clips.classes, data.multi_label)
     groups = parameter_groups(

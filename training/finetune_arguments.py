@@ -17,7 +17,7 @@ class ClassifierArguments:
     Attributes:
         init_from: `save_pretrained` folder of any of our models; its student encoder is taken, its decoder left out.
         head: "own", the classifier of the model's family, or "weighted_layers", which reads all layers
-            (`training/weighted_layers.py`).
+            (`training/trained_probes.py`).
         freeze_encoder: train the head only, its norm included. The encoder stays in training mode, as in the official
             linear evaluation, so `drop_path_rate` is in force; 0 gives a deterministic encoder.
         options: every other key of the section: fields of the model's configuration, such as `drop_path_rate`.

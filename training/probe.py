@@ -24,14 +24,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
 
 import modeling_sslam  # noqa: F401  (registers the families)
 from modeling_sslam.hear import HearModel
-from modeling_sslam.pooling import AttentivePooling
 
 from .arguments import EvaluationArguments, load_arguments
 from .labelled_data import (
@@ -42,12 +40,13 @@ from .labelled_data import (
     label_names,
     load_labelled_rows,
 )
-from .losses import bce_per_clip, cross_entropy
 from .metrics import classification_metrics
 from .provenance import describe_run
 from .scenes import scene_embeddings
+from .trained_probes import AttentiveProbe, WeightedLayers, build_probe, layer_means, train_probe
 
-PROBES = ("linear_class_token", "linear_mean", "linear_scene", "attentive")
+PROBES = ("linear_class_token", "linear_mean", "linear_scene", "attentive", "weighted_layers")
+TRAINED_PROBES = {"attentive": AttentiveProbe, "weighted_layers": WeightedLayers}
 
 
 @dataclasses.dataclass
@@ -57,10 +56,11 @@ class ProbeOptions:
     Attributes:
         probes: comma-separated. "linear_class_token" and "linear_mean" are logistic regressions on the class token (or
             the mean of the special tokens) and on the mean of the patch tokens, "linear_scene" on the scene embedding
-            of `modeling_sslam/hear.py`, which hears whole clips, "attentive" learns which patch tokens to look at.
+            of `modeling_sslam/hear.py`, which hears whole clips, "attentive" learns which patch tokens to look at,
+            "weighted_layers" which layers (SUPERB; only real frames count).
         inverse_regularization: C of the logistic regression.
-        epochs, learning_rate: of the attentive probe.
-        seed: of the random baseline and of the attentive probe.
+        epochs, learning_rate: of the last two.
+        seed: of the random baseline and of the last two.
     """
 
     probes: str = "linear_class_token,linear_mean"
@@ -106,10 +106,26 @@ class ProbeClips:
         return self.clips.targets()
 
     @functools.cached_property
-    def spectrograms(self) -> torch.Tensor:
-        """(N, T, F), decoded once."""
+    def features(self) -> dict[str, torch.Tensor]:
+        """`input_values` (N, T, F) and `attention_mask` (N, T), decoded once."""
         loader = DataLoader(self.clips, self.batch_size, num_workers=self.num_workers, collate_fn=_stack)
-        return torch.cat(list(tqdm(loader, desc="spectrograms", leave=False)))
+        batches = list(tqdm(loader, desc="spectrograms", leave=False))
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+    @property
+    def spectrograms(self) -> torch.Tensor:
+        """(N, T, F)."""
+        return self.features["input_values"]
+
+    @torch.inference_mode()
+    def layers(self, model: PreTrainedModel, batch_size: int) -> torch.Tensor:
+        """(N, layers, D) means over the real frames of what each layer of a frozen encoder gives, on the CPU."""
+        model, means = model.eval(), []
+        batches = zip(*(of_all.split(batch_size) for of_all in self.features.values()), strict=True)
+        for batch in batches:
+            features = {name: of_batch.to(model.device) for name, of_batch in zip(self.features, batch, strict=True)}
+            means.append(layer_means(model, **features).cpu())
+        return torch.cat(means)
 
     def scenes(self, model: PreTrainedModel) -> torch.Tensor:
         """(N, E) scene embeddings of the clips at their full lengths."""
@@ -130,8 +146,9 @@ def load_probe_data(
     data: LabelledDataArguments, evaluation: EvaluationArguments, feature_extractor: SequenceFeatureExtractor
 ) -> ProbeData:
     """Finds all clips and their targets. An extractor without a length for spectrograms takes `data.target_length`."""
+    feature_extractor = copy.copy(feature_extractor)
+    feature_extractor.return_attention_mask = True
     if feature_extractor.target_length is None:
-        feature_extractor = copy.copy(feature_extractor)
         feature_extractor.target_length = data.target_length
     training, evaluation = load_labelled_rows(data), load_labelled_rows(evaluation.applied_to(data))
     classes = label_names(data, training.names)
@@ -144,8 +161,8 @@ def load_probe_data(
     return ProbeData(clips(training), clips(evaluation), data.multi_label)
 
 
-def _stack(clips: list[dict]) -> torch.Tensor:
-    return torch.stack([clip["input_values"] for clip in clips])
+def _stack(clips: list[dict]) -> dict[str, torch.Tensor]:
+    return {name: torch.stack([clip[name] for clip in clips]) for name in ("input_values", "attention_mask")}
 
 
 @torch.inference_mode()
@@ -179,10 +196,12 @@ def probe_inputs(
 ) -> dict[str, torch.Tensor]:
     """What each of the probes `names` is trained on; clips are decoded only as these need it."""
     inputs = {}
-    if set(names) != {"linear_scene"}:
+    if not set(names) <= {"linear_scene", "weighted_layers"}:
         inputs |= extract_features(model, clips.spectrograms, batch_size, keep_patches="attentive" in names)
     if "linear_scene" in names:
         inputs["linear_scene"] = clips.scenes(model)
+    if "weighted_layers" in names:
+        inputs["weighted_layers"] = clips.layers(model, batch_size)
     return inputs
 
 
@@ -212,51 +231,6 @@ def linear_probe(
     return probabilities
 
 
-class AttentiveProbe(nn.Module):
-    """Standardised patch tokens, pooled by learned attention, then a linear classifier."""
-
-    def __init__(self, hidden_size: int, num_classes: int):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(hidden_size, affine=False)
-        self.pooler = AttentivePooling(hidden_size)
-        self.classifier = nn.Linear(hidden_size, num_classes)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, C) logits."""
-        tokens = self.norm(patches.transpose(1, 2)).transpose(1, 2)
-        return self.classifier(self.pooler(tokens, None))
-
-
-def attentive_probe(
-    training: torch.Tensor, targets: torch.Tensor, evaluation: torch.Tensor, multi_label: bool, options: ProbeOptions
-) -> numpy.ndarray:
-    """Trains an `AttentiveProbe` with AdamW and a cosine schedule.
-
-    Args:
-        training, evaluation: (N, L, D) patch tokens.
-        targets: (N, C) of the training clips.
-    Returns:
-        (N, C) probabilities of the evaluation clips.
-    """
-    generator = torch.Generator().manual_seed(options.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        probe = AttentiveProbe(training.shape[-1], targets.shape[1])
-    loss_function = bce_per_clip if multi_label else cross_entropy
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=options.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
-    for _ in range(options.epochs):
-        for index in torch.randperm(len(training), generator=generator).split(64):
-            elements, sample_size = loss_function(probe(training[index]), targets[index])
-            optimizer.zero_grad()
-            (elements.sum() / sample_size).backward()
-            optimizer.step()
-        schedule.step()
-    with torch.inference_mode():
-        logits = torch.cat([probe.eval()(batch) for batch in evaluation.split(256)])
-    return (logits.sigmoid() if multi_label else logits.softmax(dim=1)).numpy()
-
-
 def probe_model(
     model: PreTrainedModel, data: ProbeData, options: ProbeOptions, batch_size: int = 64
 ) -> dict[str, dict[str, float]]:
@@ -276,8 +250,10 @@ def probe_model(
     results = {}
     for name in options.names:
         inputs, held_out = training[name], evaluation[name]
-        if name == "attentive":
-            scores = attentive_probe(inputs, targets, held_out, data.multi_label, options)
+        if name in TRAINED_PROBES:
+            probe = build_probe(TRAINED_PROBES[name], inputs, targets, options.seed)
+            schedule = options.epochs, options.learning_rate, options.seed
+            scores = train_probe(probe, inputs, targets, held_out, data.multi_label, *schedule)
         else:
             scores = linear_probe(inputs, targets, held_out, data.multi_label, options.inverse_regularization)
         results[name] = metrics(scores, data.evaluation.targets.numpy())

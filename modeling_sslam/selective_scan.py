@@ -21,6 +21,7 @@ from collections.abc import Callable
 import torch
 from torch.autograd.function import once_differentiable
 from transformers.utils import is_kernels_available
+from transformers.utils.generic import maybe_autocast
 from transformers.utils.import_utils import is_mamba_ssm_available
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def without_autocast(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def wrapped(ctx, *tensors):
-        with torch.autocast(tensors[0].device.type, enabled=False):
+        with maybe_autocast(tensors[0].device.type, enabled=False):
             return method(ctx, *tensors)
 
     return wrapped

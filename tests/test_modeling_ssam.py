@@ -159,3 +159,10 @@ def test_sizes_below_one_are_refused():
         tiny_config(state_size=0)
     with pytest.raises(ValueError, match="time_step_rank is -1"):
         tiny_config(time_step_rank=-1)
+
+
+def test_forward_runs_without_data(config):
+    """On the meta device: shapes of a model that nobody has to load."""
+    with torch.device("meta"):
+        output = SsamModel(config)(torch.empty(1, 200, NUM_MEL_BINS))
+    assert output.last_hidden_state.shape == (1, 100, config.hidden_size)

@@ -14,7 +14,6 @@ import copy
 import torch
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import merge_with_config_defaults
@@ -30,37 +29,19 @@ from .masked_patch_encoder import (
     MaskedPatchPreTrainedModel,
     PredictionHead,
 )
-from .transformer_layers import FeedForward, SelfAttention
-
-
-class SsastMaeLayer(GradientCheckpointingLayer):
-    """Pre-norm transformer block."""
-
-    def __init__(self, config: SsastMaeConfig):
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.attention = SelfAttention(config)
-        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = FeedForward(config)
-
-    def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
-    ) -> torch.Tensor:
-        attended, _ = self.attention(self.norm1(hidden_states), attention_mask, **kwargs)
-        hidden_states = hidden_states + attended
-        return hidden_states + self.mlp(self.norm2(hidden_states))
+from .transformer_layers import PreNormLayer, SelfAttention
 
 
 class SsastMaePreTrainedModel(MaskedPatchPreTrainedModel):
     """What all models of the family share: configuration, initialisation, and what transformers may do with them."""
 
     config: SsastMaeConfig
-    _no_split_modules = ["MaskedPatchEmbeddings", "SsastMaeLayer"]
+    _no_split_modules = ["MaskedPatchEmbeddings", "PreNormLayer"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _can_record_outputs = {"hidden_states": SsastMaeLayer, "attentions": SelfAttention}
+    _can_record_outputs = {"hidden_states": PreNormLayer, "attentions": SelfAttention}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -77,7 +58,7 @@ class SsastMaeModel(SsastMaePreTrainedModel):
     def __init__(self, config: SsastMaeConfig):
         super().__init__(config)
         self.embeddings = MaskedPatchEmbeddings(config)
-        self.layers = nn.ModuleList([SsastMaeLayer(config) for _ in range(config.num_hidden_layers)])
+        self.layers = nn.ModuleList([PreNormLayer(config) for _ in range(config.num_hidden_layers)])
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 
@@ -126,7 +107,7 @@ class TransformerPredictionHead(PredictionHead):
         self.config.num_attention_heads = config.prediction_num_attention_heads
         self.config.intermediate_size = config.intermediate_size * hidden_size // config.hidden_size
         self.projection = nn.Linear(config.hidden_size, hidden_size)
-        self.layers = nn.ModuleList([SsastMaeLayer(self.config) for _ in range(config.prediction_num_layers)])
+        self.layers = nn.ModuleList([PreNormLayer(self.config) for _ in range(config.prediction_num_layers)])
         self.norm = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, encoded: MaskedPatchModelOutput) -> torch.Tensor:

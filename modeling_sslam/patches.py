@@ -62,18 +62,20 @@ def check_spectrogram(input_values: torch.Tensor, patch_size: tuple[int, int]) -
         )
 
 
-def patch_attention_mask(attention_mask: torch.Tensor, patch_frames: int, num_frequency: int) -> torch.Tensor:
+def patch_attention_mask(
+    attention_mask: torch.Tensor, patch_frames: int, num_frequency: int, stride: int | None = None
+) -> torch.Tensor:
     """Which patch tokens are real, given which frames are: a patch counts when all its frames do.
 
     So a padded clip keeps exactly the patches that it has when it is alone.
 
     Args:
         attention_mask: (B, T), nonzero = real frame.
-        patch_frames: frames of a patch (patches do not overlap).
+        patch_frames: frames of a patch.
         num_frequency: patches along frequency.
+        stride: frames from one patch to the next; `patch_frames` when None.
     Returns:
-        (B, T // patch_frames * num_frequency) bool, time-major.
+        (B, L) bool, time-major.
     """
-    num_time = attention_mask.shape[1] // patch_frames
-    whole = attention_mask[:, : num_time * patch_frames].bool().unflatten(1, (num_time, patch_frames)).all(dim=2)
+    whole = attention_mask.bool().unfold(1, patch_frames, stride or patch_frames).all(dim=2)
     return whole.repeat_interleave(num_frequency, dim=1)

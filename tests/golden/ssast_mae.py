@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from safetensors.torch import load_file
 
 from modeling_sslam import SsastMaeConfig
-from modeling_sslam.modeling_ssast_mae import SsastMaeLayer
 from modeling_sslam.official_file import rename_weights
 from modeling_sslam.official_masked_patch import SSAST_MAE_BLOCK
+from modeling_sslam.transformer_layers import PreNormLayer
 
 from .masked_patch_encoder import encoder_checks, shared_fields
 from .registry import Check, Tensors, case, close
@@ -53,7 +53,7 @@ def block(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]
         qkv_bias=config["qkv_bias"],
         layer_norm_eps=config["norm_eps"],
     )
-    layer = SsastMaeLayer(sizes).eval()
+    layer = PreNormLayer(sizes).eval()
     layer.load_state_dict(rename_weights(load_file(path / "weights.safetensors"), SSAST_MAE_BLOCK))
     x = tensors["x"].clone().requires_grad_()
     for implementation in ("eager", "sdpa"):

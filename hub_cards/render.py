@@ -17,8 +17,11 @@ import pathlib
 import torch
 import yaml
 from huggingface_hub import ModelCard, ModelCardData, eval_result_entries_to_yaml
+from transformers import AutoModel, SequenceFeatureExtractor
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 
-from modeling_sslam import SslamConfig, SslamFeatureExtractor, SslamModel
+import modeling_sslam  # noqa: F401  (registers the families)
 
 from .results import Measurement, Run, read_measurement
 
@@ -53,18 +56,33 @@ def reported_rows(card: dict, size: str) -> list[dict]:
     ]
 
 
-def published_model(size: str, normalization: str) -> dict:
-    """Facts about the model, from the code that builds it instead of written down again."""
-    config = getattr(SslamConfig, size)()
-    extractor = SslamFeatureExtractor.from_preset(normalization)
+def build_extractor(card: dict, **changes) -> SequenceFeatureExtractor:
+    """The feature extractor of a card: its `extractor` gives the fields, or the name of a `preset`."""
+    extractor_class = FEATURE_EXTRACTOR_MAPPING[CONFIG_MAPPING[card["model_type"]]]
+    fields = card["extractor"] | changes
+    preset = fields.pop("preset", None)
+    return extractor_class.from_preset(preset, **fields) if preset else extractor_class(**fields)
+
+
+def published_model(card: dict, size: str) -> dict:
+    """Facts about the model, from the code that builds it instead of written down again.
+
+    The card's `model_type` and `options` (fields of the configuration) say which it is.
+    """
+    config = getattr(CONFIG_MAPPING[card["model_type"]], size)(**card.get("options", {}))
+    extractor = build_extractor(card)
+    num_frames = extractor.target_length or config.window_frames
     with torch.device("meta"):
-        num_parameters = sum(parameter.numel() for parameter in SslamModel(config).parameters())
-    num_patches = extractor.target_length // config.patch_size * config.num_frequency_patches
+        model = AutoModel.from_config(config)
+    patch_size = (config.patch_size, config.patch_size) if isinstance(config.patch_size, int) else config.patch_size
+    num_time_steps = (num_frames - patch_size[0]) // config.time_stride + 1
     return {
         "config": config,
         "extractor": extractor,
-        "num_parameters": num_parameters,
-        "num_patches": num_patches,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "num_frames": num_frames,
+        "num_patches": num_time_steps * config.num_frequency_patches,
+        "patch_size": patch_size,
     }
 
 
@@ -95,7 +113,7 @@ def render_card(
         repository=repository or f"your-name/{name}-{size}".replace("_", "-"),
         reported=reported_rows(card, size),
         measurement=measurement,
-        **published_model(size, card["normalization"]),
+        **published_model(card, size),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shlex
@@ -12,10 +13,11 @@ import soundfile
 import torch
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
+from transformers import AutoModelForAudioClassification, AutoModelForPreTraining
 
-from hub_cards.render import card_names, load_card, main, render_card
+from hub_cards.render import build_extractor, card_names, load_card, main, render_card, reported_rows
 from hub_cards.results import read_measurement
-from modeling_sslam import SslamConfig, SslamFeatureExtractor, SslamForAudioClassification, SslamForPreTraining
+from tests.families import FAMILIES
 from training.arguments import load_arguments
 from training.finetune import FinetuneArguments
 
@@ -51,22 +53,21 @@ def test_card_has_metadata_sections_and_only_reported_numbers(name, size):
     card = render_card(name, size)
     metadata = card.data.to_dict()
     assert metadata["library_name"] == "transformers"
-    assert metadata["license"] == "mit"
+    assert metadata["license"] in ("mit", "bsd-3-clause")
     assert metadata["pipeline_tag"] == (
         "audio-classification" if load_card(name)["classifier"] else "feature-extraction"
     )
     assert "model-index" not in metadata
     assert re.findall(r"^## (.*)$", card.text, re.MULTILINE) == SECTIONS
-    assert "mean -4.268 and std 4.569" in card.text
-    rows = [line for line in card.text.splitlines() if line.startswith("|") and "mAP" in line]
-    assert rows
-    assert all("reported by" in row for row in rows)
+    rows = [line for line in card.text.splitlines() if "reported by" in line]
+    assert len(rows) == len(reported_rows(load_card(name), size))
     assert "measured here** |" not in card.text
 
 
 def test_facts_come_from_the_model():
     assert "24 layers, 1024 wide, 16 heads, 302.6 million parameters" in render_card("eat_pretrained", "large").text
     text = render_card("sslam_pretrained").text
+    assert "mean -4.268 and std 4.569" in text
     assert "12 layers, 768 wide, 12 heads, 85.3 million parameters" in text
     assert "512 for 1024 frames" in text
 
@@ -122,7 +123,7 @@ def test_numbers_of_unknown_origin_are_refused(tmp_path):
 
 
 def test_unknown_cards_and_sizes_are_refused():
-    with pytest.raises(ValueError, match="unknown card 'ast'; choose one of eat_pretrained, sslam_finetuned"):
+    with pytest.raises(ValueError, match="unknown card 'ast'; choose one of .*eat_pretrained, .*sslam_finetuned"):
         render_card("ast")
     with pytest.raises(ValueError, match="has no size 'large'; choose one of base"):
         render_card("sslam_pretrained", "large")
@@ -131,11 +132,14 @@ def test_unknown_cards_and_sizes_are_refused():
 @pytest.mark.parametrize("name", card_names())
 def test_python_snippets_run_in_their_order(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = SslamConfig(**sizes, decoder_hidden_size=16, decoder_num_layers=1, max_time_patches=64, num_labels=527)
-    model_class = SslamForAudioClassification if load_card(name)["classifier"] else SslamForPreTraining
-    model_class(config).save_pretrained("checkpoint")
-    SslamFeatureExtractor.from_preset(load_card(name)["normalization"]).save_pretrained("checkpoint")
+    card, num_classes = load_card(name), 5
+    config = copy.deepcopy(FAMILIES[card["model_type"]].config)
+    config.num_labels = num_classes
+    if hasattr(config, "max_time_patches"):
+        config.max_time_patches = 64
+    auto_class = AutoModelForAudioClassification if card["classifier"] else AutoModelForPreTraining
+    auto_class.from_config(config).save_pretrained("checkpoint")
+    build_extractor(card, num_mel_bins=config.num_mel_bins).save_pretrained("checkpoint")
     clip = np.random.default_rng(0).uniform(-0.5, 0.5, (22_050 * 2, 2))
     soundfile.write("clip.wav", clip, 22_050)
 
@@ -145,17 +149,16 @@ def test_python_snippets_run_in_their_order(name, tmp_path, monkeypatch):
         exec(compile(snippet, f"snippet of {name}", "exec"), names)
 
     assert len(snippets) == 3
-    assert names["clip_embedding"].shape == (1, 16)
-    assert names["embeddings_over_time"].shape == (1, 64, 16)
-    assert names["classifier"].model.config.num_labels == (527 if load_card(name)["classifier"] else 2)
+    assert names["clip_embedding"].shape == (1, config.hidden_size)
+    assert names["embeddings_over_time"].shape[::2] == (1, config.hidden_size)
+    assert names["classifier"].model.config.num_labels == (num_classes if card["classifier"] else 2)
     assert torch.isfinite(names["clip_embedding"]).all()
 
 
-@pytest.mark.parametrize("name", card_names())
+@pytest.mark.parametrize("name", [name for name in card_names() if "recipe" in load_card(name)])
 def test_commands_are_understood(name):
     (command,) = code_blocks(render_card(name, repository="someone/model"), "bash")
     python, dash_m, module, config, recipe, *overrides = shlex.split(command.replace("\\\n", ""))
     assert (python, dash_m, module, config) == ("python", "-m", "training.finetune", "--config")
     arguments = load_arguments(recipe, overrides, FinetuneArguments)
     assert arguments.model.init_from == "someone/model"
-    assert arguments.data.label_column == "category"

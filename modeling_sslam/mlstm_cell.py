@@ -12,6 +12,7 @@ and the cost is linear. Both are float32 (float64 stays), also under autocast: s
 
 import torch
 from torch import nn
+from transformers.utils.generic import maybe_autocast
 
 EPS = 1e-6
 
@@ -35,7 +36,7 @@ def mlstm_cell(
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     arguments = [tensor.to(dtype) for tensor in (query, key, value, input_gate, forget_gate)]
-    with torch.autocast(query.device.type, enabled=False):
+    with maybe_autocast(query.device.type, enabled=False):
         if query.shape[2] <= 4 * chunk_size:
             return parallel_cell(*arguments)
         return chunkwise_cell(*arguments, chunk_size)

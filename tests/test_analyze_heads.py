@@ -1,3 +1,4 @@
+import math
 import sys
 
 import matplotlib.image
@@ -5,6 +6,8 @@ import pytest
 import torch
 
 from modeling_sslam import (
+    MwmaeConfig,
+    MwmaeForPreTraining,
     SsamConfig,
     SsamModel,
     SsastMaeForPreTraining,
@@ -12,10 +15,10 @@ from modeling_sslam import (
     SslamModel,
 )
 from tests.conftest import tiny_config
-from tests.families import FAMILIES, SSAM
+from tests.families import FAMILIES, SSAM, TRANSFORMER
 from tests.labelled_clips import write_checkpoint, write_clips
 from training import analyze_heads
-from training.analyze_heads import analyze, load_for_analysis, read_spectrograms
+from training.analyze_heads import analyze, load_for_analysis, read_spectrograms, windows_of
 from training.arguments import DataArguments
 from training.head_analysis import attention_entropy
 
@@ -55,6 +58,25 @@ def test_heads_of_an_encoder_without_decoder(build, tmp_path):
     assert len(analysis.correlation) == config.num_hidden_layers * config.num_attention_heads
     assert analysis.stacks["encoder"].distance.shape == (config.num_hidden_layers, config.num_attention_heads)
     assert 0 < analysis.correlation.min() < analysis.correlation.max() == 1
+
+
+def test_windows_of_a_transformer_decoder(tmp_path):
+    """Heads that see two neighbouring tokens look no further, those that see all do."""
+    config = MwmaeConfig(
+        **TRANSFORMER, decoder_hidden_size=30, decoder_num_layers=2, num_mel_bins=32, window_frames=32
+    )
+    model = saved(MwmaeForPreTraining(config), tmp_path)
+    analysis = analyze(model, noise(8, 32, 32), batch_size=4)
+    windows = windows_of(config)
+    assert windows == {"decoder": config.decoder_window_sizes} == {"decoder": (2, 4, 8, 0, 0)}
+    decoder = analysis.stacks["decoder"]
+    assert analysis.stacks["encoder"].entropy.shape == (2, 4)
+    assert analysis.compared == "decoder heads"
+    assert analysis.correlation.shape == (10, 10)
+    for number, window in enumerate(windows["decoder"]):
+        assert (decoder.entropy[:, number] <= math.log(window or config.num_patches)).all()
+    assert (decoder.distance[:, 0] < 1).all()
+    assert (decoder.distance[:, 4] > 2).all()
 
 
 def test_a_model_without_attention_has_no_heads():

@@ -41,4 +41,5 @@ def test_probes(picture):
 def test_heads(picture):
     encoder = HeadStatistics(entropy=torch.rand(3, 4), distance=torch.rand(3, 4))
     decoder = HeadStatistics(entropy=torch.rand(2, 6), distance=torch.rand(2, 6))
-    plot_heads(picture, {"encoder": encoder, "decoder": decoder}, "decoder heads", torch.rand(12, 12), num_layers=2)
+    stacks, windows = {"encoder": encoder, "decoder": decoder}, {"decoder": (2, 4, 8, 16, 0, 0)}
+    plot_heads(picture, stacks, "decoder heads", torch.rand(12, 12), num_layers=2, windows=windows)

@@ -20,7 +20,14 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SequenceFeatureExtractor,
+)
 
 import modeling_sslam
 from modeling_sslam.audio_io import load_audio
@@ -167,6 +174,12 @@ def what_to_compare(model: PreTrainedModel) -> Compared:
     return Compared(name, projections, projections[0].in_features // layers[0].attention.head_dim)
 
 
+def windows_of(config: PreTrainedConfig) -> dict[str, Sequence[int]]:
+    """Windows of the heads of each stack that has any."""
+    windows = {stack: getattr(config, f"{stack}_window_sizes", ()) for stack in ("encoder", "decoder")}
+    return {stack: sizes for stack, sizes in windows.items() if any(sizes)}
+
+
 @contextlib.contextmanager
 def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[list[torch.Tensor]]]:
     """While the context lasts: for each module, the inputs (N, D) of its calls, all axes but the last flattened."""
@@ -195,7 +208,14 @@ def main() -> None:
     extractor = AutoFeatureExtractor.from_pretrained(options.model)
     input_values = read_spectrograms(arguments.data, model, extractor, arguments.analysis.clips)
     analysis = analyze(model, input_values, arguments.analysis.batch_size)
-    plot_heads(options.output, analysis.stacks, analysis.compared, analysis.correlation, analysis.num_layers)
+    plot_heads(
+        options.output,
+        analysis.stacks,
+        analysis.compared,
+        analysis.correlation,
+        analysis.num_layers,
+        windows_of(model.config),
+    )
     logger.info("%d clips of %d frames: wrote %s", *input_values.shape[:2], options.output)
 
 

@@ -147,6 +147,7 @@ def plot_heads(
     compared: str,
     correlation: torch.Tensor,
     num_layers: int,
+    windows: Mapping[str, Sequence[int]],
 ) -> None:
     """Entropy and mean distance of attention, head by head, and how alike layers are.
 
@@ -155,13 +156,14 @@ def plot_heads(
         compared: what the correlations are between.
         correlation: (R, R) between 0 and 1, layer by layer.
         num_layers: layers among the R.
+        windows: name of a stack whose heads see windows -> their tokens, 0 for all.
     """
     figure = plt.figure(figsize=(12.5, 1 + 3.2 * len(stacks)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.6, 1))
     axes = left.subplots(len(stacks), 2, squeeze=False)
     for row, (name, statistics) in zip(axes, stacks.items(), strict=True):
-        _head_map(row[0], statistics.entropy, f"{name}: entropy (nats)")
-        _head_map(row[1], statistics.distance, f"{name}: distance (patches)")
+        _head_map(row[0], statistics.entropy, f"{name}: entropy (nats)", windows.get(name))
+        _head_map(row[1], statistics.distance, f"{name}: distance (patches)", windows.get(name))
     axis = right.subplots()
     image = axis.imshow(correlation.numpy(), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(f"PWCCA between {compared}")
@@ -178,13 +180,14 @@ def plot_heads(
     _save(figure, path)
 
 
-def _head_map(axis: Axes, values: torch.Tensor, title: str) -> None:
-    """Draws values (layers, heads)."""
+def _head_map(axis: Axes, values: torch.Tensor, title: str, windows: Sequence[int] | None) -> None:
+    """Draws values (layers, heads); heads are named by their window where they have one."""
+    names = range(1, values.shape[1] + 1) if windows is None else [window or "all" for window in windows]
     image = axis.imshow(values.numpy(), cmap="magma", aspect="auto", interpolation="nearest", vmin=0)
     axis.set_title(title)
-    axis.set_xticks(range(values.shape[1]), range(1, values.shape[1] + 1))
+    axis.set_xticks(range(values.shape[1]), names)
     axis.set_yticks(range(values.shape[0]), range(1, values.shape[0] + 1))
-    axis.set_xlabel("head")
+    axis.set_xlabel("head" if windows is None else "window of the head (tokens)")
     axis.set_ylabel("layer")
     axis.figure.colorbar(image, ax=axis)
 

@@ -3,7 +3,7 @@ import torch
 
 from training import benchmark_sequence
 from training.benchmark_measure import peak_tensor_memory
-from training.benchmark_sequence import comparison_row, growth_row, scan_rows
+from training.benchmark_sequence import comparison_row, encoder_rows, growth_row, scan_rows
 
 
 def test_peak_memory_counts_what_is_alive_at_a_time():
@@ -37,3 +37,10 @@ def test_scan_rows_compare_every_length_with_what_is_there(monkeypatch):
     assert rows["scan of 4 tokens against transformers' loop"].value > 0
     assert rows["scan of 32 tokens against transformers' loop"].value is None
     assert "8x the tokens" in rows["growth of the scan"].measure
+
+
+def test_encoder_rows_are_relative_to_the_transformer(monkeypatch):
+    monkeypatch.setattr(benchmark_sequence, "DURATIONS", {"tiny": (1,)})
+    rows = {row.name: row for row in encoder_rows("tiny")}
+    assert rows["cpu ssast_mae tiny, 1 x 1 s of audio"].value == 1.0
+    assert rows["cpu ssam tiny, 1 x 1 s of audio"].value > 0

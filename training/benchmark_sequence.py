@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from modeling_sslam import SsamConfig, SsamModel, SsastMaeConfig, SsastMaeModel
+from modeling_sslam import AxlstmConfig, AxlstmModel, SsamConfig, SsamModel, SsastMaeConfig, SsastMaeModel
 from modeling_sslam.selective_scan import ChunkedScan, fused_kernel, fused_scan
 from training.benchmark_measure import Row, fastest, peak_tensor_memory
 
@@ -18,7 +18,11 @@ LENGTHS = (250, 1000, 4000)
 # Backward through the loop is quadratic: a minute at this length, a quarter of an hour at the next.
 LONGEST_LOOP = 1000
 # Models by name; clips/s are given relative to the last of them.
-ENCODERS = {"ssam": (SsamModel, SsamConfig), "ssast_mae": (SsastMaeModel, SsastMaeConfig)}
+ENCODERS = {
+    "ssam": (SsamModel, SsamConfig),
+    "axlstm": (AxlstmModel, AxlstmConfig),
+    "ssast_mae": (SsastMaeModel, SsastMaeConfig),
+}
 # Seconds of audio by size. A minute shows where a transformer's cost, quadratic in the length, takes over.
 DURATIONS = {"tiny": (2, 10, 60), "small": (2, 10), "base": (2, 10)}
 
@@ -117,22 +121,23 @@ def encoder_rows(size: str, clips: int = 1, device: str = "cpu") -> list[Row]:
     """
     rows = []
     for seconds_of_audio in DURATIONS[size]:
-        speeds = {}
+        costs = {}
         for family, (model_class, config_class) in ENCODERS.items():
             model = model_class(getattr(config_class, size)()).to(device).eval()
-            speeds[family] = clips / encoding_seconds(model, seconds_of_audio, clips, device)
-        baseline = speeds["ssast_mae"]
-        for family, speed in speeds.items():
+            costs[family] = encoding_cost(model, seconds_of_audio, clips, device)
+        baseline = costs["ssast_mae"][0]
+        for family, (seconds, peak) in costs.items():
             name = f"{device} {family} {size}, {clips} x {seconds_of_audio} s of audio"
-            measure = f"{speed:.2f} clips/s, {speed / baseline:.2f}x the transformer"
-            rows.append(Row(name, clips / speed, measure, speed / baseline))
+            measure = f"{clips / seconds:.2f} clips/s, {baseline / seconds:.2f}x the transformer"
+            rows.append(Row(name, seconds, measure, baseline / seconds, None, peak))
     return rows
 
 
-def encoding_seconds(model: nn.Module, seconds_of_audio: int, clips: int, device: str) -> float:
+def encoding_cost(model: nn.Module, seconds_of_audio: int, clips: int, device: str) -> tuple[float, float]:
+    """Seconds and MiB of a forward pass."""
     values = torch.randn(clips, 100 * seconds_of_audio, model.config.num_mel_bins, device=device)
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        return fastest(lambda: model(values), 2, device)
+        return fastest(lambda: model(values), 2, device), peak_tensor_memory(lambda: model(values), device)
 
 
 def gpu_scan_rows(clips: int = 16) -> list[Row]:

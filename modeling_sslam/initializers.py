@@ -20,3 +20,14 @@ def init_xavier(layer: nn.Linear | nn.Conv2d) -> None:
     init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
         init.zeros_(layer.bias)
+
+
+# Standard deviation of a standard normal variable that is cut off at two.
+TRUNCATED_STD = 0.87962566103423978
+
+
+@torch.no_grad()
+def init_lecun(weight: torch.Tensor, gain: float = 1.0) -> None:
+    """Normal of variance `gain / fan_in`, cut off at two standard deviations; the last axis is the fan-in."""
+    std = (gain / weight.shape[-1]) ** 0.5 / TRUNCATED_STD
+    init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

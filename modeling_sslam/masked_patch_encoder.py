@@ -335,7 +335,8 @@ class MaskedPatchForAudioClassification:
             `SequenceClassifierOutput` with logits (B, C).
         """
         encoded = self.encoder(input_values, attention_mask=attention_mask, **kwargs)
-        pooled = masked_mean(encoded.last_hidden_state, encoded.token_mask)
+        patches = encoded.last_hidden_state[:, self.config.num_special_tokens :]
+        pooled = masked_mean(patches, encoded.token_mask)
         logits = self.classifier(self.pooled_norm(pooled))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
         return SequenceClassifierOutput(

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from . import official_masked_patch, official_sslam
+from . import official_masked_patch, official_mwmae, official_ssast, official_sslam
 from .official_file import OfficialModel, open_official
 
-READERS = (official_sslam, official_masked_patch)
+READERS = (official_sslam, official_ssast, official_masked_patch, official_mwmae)
 
 # Beginnings of parameter names that people confuse with these, and what has them.
 OTHER_LAYOUTS = {

@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, SequenceFeatureExtractor
 
+from .flax_msgpack import is_msgpack, load_flax
 from .restricted_pickle import load_restricted
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 PICKLE_ENDINGS = (".pt", ".pth", ".bin")
+FLAX_BEGINNING = "checkpoint_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ def open_official(path: str | os.PathLike) -> OfficialFile:
         ValueError: no such file, several, or one without a dictionary of weights.
     """
     path = _weights_file(pathlib.Path(path))
-    content = load_file(path) if path.suffix == ".safetensors" else load_restricted(path)
+    content = _read(path)
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
     weights = content.get("model", content)
@@ -76,17 +78,24 @@ def open_official(path: str | os.PathLike) -> OfficialFile:
     return OfficialFile(path, weights, content)
 
 
+def _read(path: pathlib.Path) -> object:
+    """The content of a file of any of the three formats."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return load_flax(path) if is_msgpack(path) else load_restricted(path)
+
+
 def _weights_file(path: pathlib.Path) -> pathlib.Path:
     """The one file of weights that a path means."""
     if path.is_file():
         return path
     if (path / WEIGHTS_FILE).is_file():
         return path / WEIGHTS_FILE
-    pickles = [file for file in path.glob("*") if file.suffix in PICKLE_ENDINGS]
-    if len(pickles) != 1:
-        found = ", ".join(file.name for file in pickles) or "no pickled weights"
+    files = [file for file in path.glob("*") if file.suffix in PICKLE_ENDINGS or file.name.startswith(FLAX_BEGINNING)]
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "no pickled weights"
         raise ValueError(f"{path} has no {WEIGHTS_FILE}, but {found}: name one file")
-    return pickles[0]
+    return files[0]
 
 
 def check_fit(model_class: type[PreTrainedModel], config: PreTrainedConfig, weights: Mapping[str, Tensor]) -> None:

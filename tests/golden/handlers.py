@@ -3,6 +3,7 @@
 from . import (  # noqa: F401
     axlstm,
     hear,
+    mwmae,
     power_mel_recipe,
     ssam,
     ssast_mae,

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from modeling_sslam import PowerMelFeatureExtractor
+from modeling_sslam import MwmaeForPreTraining, PowerMelFeatureExtractor
 from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
 from modeling_sslam.hear import HearModel, get_scene_embeddings, get_timestamp_embeddings
 
 from .axlstm import axlstm_config
 from .masked_patch_encoder import build, load_weights
+from .mwmae import load_weights as load_mwmae_weights
+from .mwmae import mwmae_config
 from .registry import Check, Tensors, case, close
 from .ssam import ssam_config
 from .ssast_mae import ssast_mae_config
@@ -52,3 +54,19 @@ def masked_patch_hear(
 case("ssast_mae/hear")(masked_patch_hear(ssast_mae_config, atol=2e-5, rtol=1e-4))
 case("axlstm/hear")(masked_patch_hear(axlstm_config, atol=1e-4, rtol=1e-3))
 case("ssam/hear")(masked_patch_hear(ssam_config, atol=2e-5, rtol=1e-4))
+
+
+@case("mwmae/hear")
+def mwmae_hear(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    encoder = MwmaeForPreTraining(mwmae_config(config))
+    load_mwmae_weights(path, encoder)
+    model = HearModel(encoder.base_model, PowerMelFeatureExtractor(num_mel_bins=encoder.config.num_mel_bins))
+    for number in range(len(config["clips"])):
+        clip = f"c{number}"
+        want = {
+            name.removeprefix(f"{clip}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{clip}/")
+        }
+        if "standardised" in want:
+            got = torch.stack([model.spectrogram(samples, None) for samples in want["wav"]])
+            yield close(f"{clip} log-mel", got, want["standardised"].squeeze(3), atol=1e-3)
+        yield from embedding_checks(model, clip, want["wav"], want, atol=1e-4, rtol=1e-3)

@@ -59,7 +59,7 @@ def fused_kernel() -> Callable | None:
         from transformers.integrations.hub_kernels import get_kernel
 
         try:
-            return get_kernel("kernels-community/mamba-ssm", version=1).selective_scan_fn
+            return get_kernel("kernels-community/mamba-ssm", version=4).selective_scan_fn
         except OSError as error:
             logger.warning("no fused selective scan from the kernels hub, the plain one is used: %s", error)
     return None

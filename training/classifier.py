@@ -24,9 +24,7 @@ def read_config(arguments: ClassifierArguments) -> PreTrainedConfig:
     config = AutoConfig.from_pretrained(arguments.init_from)
     if unknown := sorted(name for name in arguments.options if not hasattr(config, name)):
         raise ValueError(f"unknown field of section model: {', '.join(unknown)}; see {type(config).__name__}")
-    for name, value in arguments.options.items():
-        setattr(config, name, value)
-    return config
+    return type(config)(**(config.to_dict() | arguments.options))
 
 
 def build_classifier(

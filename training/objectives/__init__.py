@@ -6,12 +6,14 @@ from torch import nn
 
 from .masked_reconstruction import MaskedReconstructionObjective
 from .objective import Objective
+from .ssast import SsastObjective
 from .sslam import SslamStage1Objective, SslamStage2Objective
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "masked_reconstruction": MaskedReconstructionObjective,
     "sslam_stage1": SslamStage1Objective,
     "sslam_stage2": SslamStage2Objective,
+    "ssast": SsastObjective,
 }
 
 

@@ -1,4 +1,7 @@
-"""Waveforms to the normalised log-mel spectrograms that SSLAM and EAT read (EAT: Chen et al., IJCAI 2024)."""
+"""Waveforms to the normalised Kaldi log-mel spectrograms that SSLAM, EAT and SSAST read.
+
+EAT: Chen et al., IJCAI 2024. SSAST: Gong et al., AAAI 2022.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,21 @@ from .extractor_calls import batch_feature, frame_mask, padding_name, prepare_cl
 from .spectrogram import KaldiFbank
 from .transformers_audio import SequenceFeatureExtractor
 
-# Mean and standard deviation of a data set's log-mels, and the frames that its published recipe pads or cuts to.
-NORMALIZATION_PRESETS: dict[str, dict[str, float | int]] = {
+SSAST_AUDIOSET = {"mean": -4.2677393, "std": 4.5689974}
+SUPERB = SSAST_AUDIOSET | {"remove_mean": False, "pad_after_normalization": True}
+# Mean and standard deviation of a data set's log-mels, and the frames that its published recipe pads or cuts to. Those
+# of SSAST have more digits; its SUPERB tasks (keywords, emotion, speaker) have a front end of their own.
+NORMALIZATION_PRESETS: dict[str, dict[str, float | int | bool]] = {
     "audioset": {"mean": -4.268, "std": 4.569, "target_length": 1024},
     "esc50": {"mean": -6.627, "std": 5.359, "target_length": 512},
     "speech_commands_v2": {"mean": -6.846, "std": 5.565, "target_length": 128},
     "spass": {"mean": -5.275, "std": 3.268, "target_length": 1024},
+    "ssast_audioset": SSAST_AUDIOSET | {"target_length": 1024},
+    "ssast_esc50": {"mean": -6.6268077, "std": 5.358466, "target_length": 512},
+    "ssast_speech_commands_v2": {"mean": -6.845978, "std": 5.5654526, "target_length": 128},
+    "superb_keywords": SUPERB | {"target_length": 100},
+    "superb_emotion": SUPERB | {"target_length": 600},
+    "superb_speaker": SUPERB | {"target_length": 1000},
 }
 BACKENDS = ("torch", "torchaudio")
 
@@ -28,9 +40,11 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
     """Waveforms at any rate to log-mels (B, T, F): resample, remove the mean, Kaldi fbank, pad or cut, normalise.
 
     Frames are padded with zeros BEFORE `(x - mean) / (2 * std)`, so a padded cell is `-mean / (2 * std)`, +0.467 for
-    AudioSet. The published models were trained and evaluated on such frames without a mask. Hence no `attention_mask`
-    comes with `padding="max_length"` unless it is asked for, while `padding="longest"`, where the amount of padding
-    depends on the rest of the batch, returns one.
+    AudioSet, unless `pad_after_normalization` is set. The published models were trained and evaluated on such frames
+    without a mask. Hence no `attention_mask` comes with `padding="max_length"` unless it is asked for, while
+    `padding="longest"`, where the amount of padding depends on the rest of the batch, returns one.
+
+    Differs from SSAST's code: several channels are averaged, there the first one is taken.
 
     Args:
         feature_size, padding_value: of the base class, read by its `pad` only.
@@ -39,6 +53,8 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
         frame_length_ms, frame_shift_ms: frames of the spectrogram, in milliseconds.
         target_length: frames T that a clip is padded or cut to.
         mean, std: of the log-mels of the training data; see `NORMALIZATION_PRESETS`.
+        remove_mean: whether the mean of a clip's samples is taken off first.
+        pad_after_normalization: whether a padded cell is 0 in the normalised spectrogram.
         return_attention_mask: `None` for the rule above, or True or False for both paddings.
         backend: "torch", or "torchaudio" for its `kaldi.fbank` (an optional package; the same values, slower).
     Raises:
@@ -59,6 +75,8 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
         target_length: int = 1024,
         mean: float = -4.268,
         std: float = 4.569,
+        remove_mean: bool = True,
+        pad_after_normalization: bool = False,
         return_attention_mask: bool | None = None,
         backend: str = "torch",
         **kwargs: Any,
@@ -76,6 +94,8 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
         self.target_length = target_length
         self.mean = mean
         self.std = std
+        self.remove_mean = remove_mean
+        self.pad_after_normalization = pad_after_normalization
         self.backend = backend
 
     @classmethod
@@ -124,13 +144,16 @@ class SslamFeatureExtractor(SequenceFeatureExtractor):
         max_length = self.target_length if max_length is None else max_length
 
         clips = prepare_clips(raw_speech, sampling_rate, self.sampling_rate, device)
-        clips = [clip - clip.mean() for clip in clips]
+        if self.remove_mean:
+            clips = [clip - clip.mean() for clip in clips]
         features, num_frames = self._log_mels(clips, max_length if truncation else None)
         if padding == "max_length":
             features = nn.functional.pad(features, (0, 0, 0, max(0, max_length - features.shape[1])))
+        features.sub_(self.mean).div_(2 * self.std)
+        padding_cell = 0.0 if self.pad_after_normalization else -self.mean / (2 * self.std)
         for clip_features, real in zip(features, num_frames, strict=True):
-            clip_features[real:] = 0.0
-        outputs = {"input_values": features.sub_(self.mean).div_(2 * self.std)}
+            clip_features[real:] = padding_cell
+        outputs = {"input_values": features}
 
         if return_attention_mask is None:
             return_attention_mask = self.return_attention_mask

@@ -37,9 +37,9 @@ def fit_positions(
     elif num_time > columns:
         grid = _stretch(grid, OFFICIAL_ROWS if via_eight_rows else rows, num_time)
     # Differs from the official code, which cuts as many rows as there are time steps and then fails.
-    if num_frequency < grid.shape[2]:
+    if num_frequency < rows:
         grid = _centre(grid, 2, num_frequency)
-    elif num_frequency > grid.shape[2]:
+    elif num_frequency != grid.shape[2]:
         grid = _stretch(grid, num_frequency, num_time)
     return grid[0].permute(2, 1, 0).flatten(0, 1)
 

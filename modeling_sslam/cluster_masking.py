@@ -161,6 +161,6 @@ def _check(num_masked: int, grid: tuple[int, int], most: int) -> None:
     if not 0 < num_masked <= most:
         num_time, num_frequency = grid
         raise ValueError(
-            f"num_masked is {num_masked}, but of the {num_time} x {num_frequency} = {num_time * num_frequency} patches "
-            f"of these clips at least 1 and at most {most} can be masked: mask fewer, or take longer clips"
+            f"num_masked is {num_masked}, but of the {num_time} x {num_frequency} = {num_time * num_frequency} "
+            f"patches of these clips at least 1 and at most {most} can be masked: mask fewer, or take longer clips"
         )

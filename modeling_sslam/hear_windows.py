@@ -53,12 +53,14 @@ class Windows:
         frames: frames of a window; more than `hop` where patches overlap.
         steps: time steps of a window.
         masks_padding: whether the encoder is told what is padding.
+        keeps_size: whether a window stays as long as it is although its end is masked: SSAST's positions depend on it.
     """
 
     def __init__(self, config: PreTrainedConfig, feature_extractor: SequenceFeatureExtractor):
         self.pad = PADDING.get(config.model_type, pad_reflected)
         self.stride, self.patch_frames = config.time_stride, patch_frames(config)
         self.masks_padding = not hasattr(config, "window_frames")
+        self.keeps_size = getattr(config, "position_fit", "start") == "centre"
         size = feature_extractor.target_length if self.masks_padding else config.window_frames
         self.steps = (size - self.patch_frames) // self.stride + 1
         self.hop = self.steps * self.stride if self.masks_padding else size
@@ -86,14 +88,15 @@ class Windows:
     def stack(self, windows: list[Window]) -> dict[str, torch.Tensor]:
         """The encoder's arguments for windows: `input_values` (W, T, F), and a mask where padding is not to be heard.
 
-        Frames that are masked in all of them are left out.
+        Frames that are masked in all of them are left out where that changes nothing.
         """
         frames = torch.stack([window.frames for window in windows])
         num_steps = torch.tensor([window.num_steps for window in windows], device=frames.device)
         if not self.masks_padding or (num_steps == self.steps).all():
             return {"input_values": frames}
         real = self.frames_of(num_steps)
-        frames = frames[:, : int(real.max())]
+        if not self.keeps_size:
+            frames = frames[:, : int(real.max())]
         places = torch.arange(frames.shape[1], device=frames.device)
         return {"input_values": frames, "attention_mask": (places < real[:, None]).int()}
 

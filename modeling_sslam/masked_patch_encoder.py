@@ -103,7 +103,9 @@ class MaskedPatchEmbeddings(nn.Module):
         Raises:
             ValueError: wrong rank or size of an argument, see the message.
         """
-        patches = self.patch_embeddings(input_values)
+        # In the precision of the weights, also under autocast: the residual stream then is too, as in the official code.
+        dtype = self.patch_embeddings.projection.weight.dtype
+        patches = self.patch_embeddings(input_values).to(dtype)
         num_clips, num_patches, hidden_size = patches.shape
         num_frequency = self.config.num_frequency_patches
         if input_values.shape[2] != self.config.num_mel_bins:
@@ -111,7 +113,7 @@ class MaskedPatchEmbeddings(nn.Module):
                 f"input_values has {input_values.shape[2]} mel bins, but the model expects {self.config.num_mel_bins}"
             )
         positions = time_frequency_table(num_patches // num_frequency, num_frequency, hidden_size, patches.device)
-        positions = positions.to(patches.dtype)
+        positions = positions.to(dtype)
         if bool_masked_pos is None:
             hidden_states = patches + positions
         elif self.config.mask_token_has_position:
@@ -121,8 +123,7 @@ class MaskedPatchEmbeddings(nn.Module):
 
         token_mask = self._token_mask(attention_mask, input_values)
         if self.class_token is not None:
-            class_token = self.class_token.to(patches.dtype).expand(num_clips, -1, -1)
-            hidden_states = torch.cat([class_token, hidden_states], dim=1)
+            hidden_states = torch.cat([self.class_token.expand(num_clips, -1, -1), hidden_states], dim=1)
             token_mask = with_class_token(token_mask)
         return hidden_states, token_mask
 

@@ -124,6 +124,14 @@ def test_padding_changes_nothing(clips):
     assert torch.allclose(logits[1:], alone, atol=1e-5)
 
 
+def test_residual_stream_keeps_the_precision_of_the_weights(clips):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = build()(clips, output_hidden_states=True)
+    assert {state.dtype for state in output.hidden_states} == {torch.float32}
+    half = build(SsastMaeModel).to(torch.bfloat16)
+    assert half(clips.bfloat16()).last_hidden_state.dtype == torch.bfloat16
+
+
 def test_any_length_of_clip_has_positions(generator):
     model = build(SsastMaeModel)
     assert model(torch.randn(1, 4000, 32, generator=generator)).last_hidden_state.shape == (1, 4000, 32)

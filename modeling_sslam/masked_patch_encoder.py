@@ -103,7 +103,7 @@ class MaskedPatchEmbeddings(nn.Module):
         Raises:
             ValueError: wrong rank or size of an argument, see the message.
         """
-        # In the precision of the weights, also under autocast: the residual stream then is too, as in the official code.
+        # The residual stream has the precision of the weights, also under autocast, as in the official code.
         dtype = self.patch_embeddings.projection.weight.dtype
         patches = self.patch_embeddings(input_values).to(dtype)
         num_clips, num_patches, hidden_size = patches.shape

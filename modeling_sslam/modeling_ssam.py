@@ -112,8 +112,6 @@ class SsamModel(SsamPreTrainedModel):
             ValueError: wrong rank or size of an argument, see the message.
         """
         hidden_states, token_mask = self.embeddings(input_values, attention_mask, bool_masked_pos, mask_token)
-        # The residual stream stays in the precision of the weights under autocast, as in the official code.
-        hidden_states = hidden_states.to(self.norm.weight.dtype)
         reversed_order = None
         if self.config.bidirectional:
             is_real = hidden_states.new_ones(hidden_states.shape[:2], dtype=torch.bool)

@@ -241,6 +241,6 @@ def test_recipe_is_the_published_one(name):
     assert recipe.model.options == {"drop_path_rate": 0.1}
 
 
-def test_every_recipe_of_fine_tuning_is_checked():
+def test_every_recipe_of_fine_tuning_is_checked_here_or_with_ssast():
     names = {path.stem for path in RECIPES.glob("*.yaml") if "objective" not in yaml.safe_load(path.read_text())}
-    assert names == set(PUBLISHED)
+    assert {name for name in names if "ssast" not in name and "superb" not in name} == set(PUBLISHED)

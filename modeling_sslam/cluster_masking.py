@@ -135,9 +135,10 @@ def _collect(
     never = torch.iinfo(torch.int64).max
     # One column more, for what lies outside.
     first_draw = torch.full((num_rows, num_tokens + 1), never, device=device)
-    draws = torch.arange(num_tokens, device=device).repeat_interleave(LARGEST_CLUSTER**2).expand(num_rows, -1)
+    num_draws = max(1, num_tokens // 4)  # at a time
+    draws = torch.arange(num_draws, device=device).repeat_interleave(LARGEST_CLUSTER**2).expand(num_rows, -1)
     while ((first_draw[:, :num_tokens] < never).sum(dim=1) <= num_masked).any():
-        corners = torch.randint(num_tokens, (num_rows, num_tokens, 1), generator=generator, device=device)
+        corners = torch.randint(num_tokens, (num_rows, num_draws, 1), generator=generator, device=device)
         if wrap:
             frequencies = (corners.div(num_time, rounding_mode="floor") + rows) % num_frequency
             cells = frequencies * num_time + (corners + columns) % num_time
@@ -146,7 +147,7 @@ def _collect(
         inside = in_cluster & (wrap | (cells > 0)) & (cells < num_tokens)
         cells = torch.where(inside, cells, num_tokens).flatten(1)
         first_draw.scatter_reduce_(1, cells, draws, reduce="amin")
-        draws = draws + num_tokens
+        draws = draws + num_draws
     return first_draw[:, :num_tokens]
 
 

@@ -213,9 +213,7 @@ class LabelledClips(Dataset):
         augment, waveform, labels = self.augment, self.waveform(index), self.target(index)
         if augment.waveform_mixup and torch.rand((), generator=generator) < augment.waveform_mixup:
             partner = int(torch.randint(len(self), (), generator=generator))
-            weight = draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator)
-            waveform = mix_waveforms(waveform, self.waveform(partner), weight)
-            labels = weight * labels + (1 - weight) * self.target(partner)
+            waveform, labels = self.mixed(index, partner, draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator))
         if augment.roll:
             waveform = random_roll_and_scale(waveform - waveform.mean(), generator)
         features = self.features(waveform)
@@ -226,6 +224,11 @@ class LabelledClips(Dataset):
         if augment.noise:
             input_values = random_noise_and_roll(input_values, generator)
         return features | {"input_values": input_values, "labels": labels}
+
+    def mixed(self, index: int, partner: int, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Samples (N,) and target (C,) of two clips mixed by waveform mixup."""
+        waveform = mix_waveforms(self.waveform(index), self.waveform(partner), weight)
+        return waveform, weight * self.target(index) + (1 - weight) * self.target(partner)
 
     def waveform(self, index: int) -> torch.Tensor:
         """(N,) samples of a clip at the extractor's rate."""

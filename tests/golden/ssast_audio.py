@@ -1,0 +1,97 @@
+"""SSAST's front end: spectrograms of its data sets and of SUPERB, waveform mixup, noise."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+from collections.abc import Iterator
+
+import datasets
+import soundfile
+import torch
+
+from modeling_sslam.feature_extraction_sslam import NORMALIZATION_PRESETS, SslamFeatureExtractor
+from modeling_sslam.spectrogram import KaldiFbank
+from training.augment import add_noise_and_roll, mix_waveforms
+from training.labelled_data import LabelledClips, label_indices
+
+from .registry import Check, Tensors, case, close, exact
+
+PRESETS = {"audioset": "ssast_audioset", "esc50": "ssast_esc50", "speechcommands": "ssast_speech_commands_v2"}
+QUIET = -12.0  # log-mels below it are held less closely
+NORMALISED, RAW, RAW_QUIET, MIXED = 1e-4, 2e-4, 1e-3, 1e-3
+FLOOR = torch.finfo(torch.float32).eps
+
+
+def extractor(config: dict, preset: str = "ssast_audioset", **changes) -> SslamFeatureExtractor:
+    """The extractor of a preset with the sizes of a case."""
+    sizes = {name: config[name] for name in ("num_mel_bins", "target_length")}
+    return SslamFeatureExtractor.from_preset(preset, sampling_rate=config["sample_rate"], **(sizes | changes))
+
+
+def features(extractor: SslamFeatureExtractor, waveform: torch.Tensor, **kwargs) -> torch.Tensor:
+    """(T, F) of one clip."""
+    return extractor(waveform, sampling_rate=extractor.sampling_rate, return_tensors="pt", **kwargs)["input_values"][0]
+
+
+@case("ssast/frontend")
+def frontend(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    cut = {"target_length": config["target_length_cut"]}
+    clip = tensors["waveform_1"]
+    yield from _raw(config, clip, tensors["fbank_raw_1"])
+    for name, (mean, std) in config["stats"].items():
+        preset = NORMALIZATION_PRESETS[PRESETS[name]]
+        yield exact(f"statistics of {name}", [preset["mean"], preset["std"]], [mean, std])
+        got = features(extractor(config, PRESETS[name]), clip)
+        yield close(f"padded, {name}", got, tensors[f"normalised_padded_{name}"], atol=NORMALISED)
+    yield close("cut", features(extractor(config, **cut), clip), tensors["normalised_cut_audioset"], atol=NORMALISED)
+    superb = extractor(config, "superb_keywords"), extractor(config, "superb_keywords", **cut)
+    yield close("superb, padded", features(superb[0], clip), tensors["superb_padded"], atol=NORMALISED)
+    yield close("superb, cut", features(superb[1], clip), tensors["superb_cut"], atol=NORMALISED)
+    yield from _mixup(config, tensors)
+    yield from _noise(config, tensors)
+    filters = KaldiFbank(config["sample_rate"], config["num_mel_bins"]).mel_filters
+    yield close("mel filters", filters[:-1].T, tensors["mel_filters"], atol=2e-5)
+
+
+def _raw(config: dict, clip: torch.Tensor, want: torch.Tensor) -> Iterator[Check]:
+    """Log-mels as they are: mean 0 and standard deviation one half leave them so."""
+    got = features(extractor(config, mean=0.0, std=0.5), clip, padding="longest", truncation=False)
+    floor = want == torch.tensor(FLOOR).log()
+    loud, quiet = want > QUIET, (want <= QUIET) & ~floor
+    yield exact("frames", got.shape, want.shape)
+    yield close("log-mels", got[loud], want[loud], atol=RAW)
+    yield close("quiet log-mels", got[quiet], want[quiet], atol=RAW_QUIET)
+    yield exact("floor", got[floor], want[floor])
+
+
+def _mixup(config: dict, tensors: Tensors) -> Iterator[Check]:
+    unnormalised = extractor(config, mean=0.0, std=0.5)
+    for name, other in (("shorter_second", "waveform_2"), ("longer_second", "waveform_3")):
+        mixed = mix_waveforms(tensors["waveform_1"], tensors[other], config["mix_lambda"][name])
+        yield close(f"mixed, {name}", features(unnormalised, mixed), tensors[f"mix_{name}_fbank_padded"], atol=MIXED)
+
+    clips = _labelled_clips(config, tensors)
+    yield close("labels", clips.target(0), tensors["labels_1"], atol=1e-6)
+    mixed, labels = clips.mixed(0, int(tensors["mixitem_other_index"]), config["mixitem_lambda"])
+    yield close("labels of a mixture", labels, tensors["mixitem_labels"], atol=1e-6)
+    yield close("a mixture", clips.features(mixed)["input_values"], tensors["mixitem_x"], atol=MIXED)
+
+
+def _labelled_clips(config: dict, tensors: Tensors) -> LabelledClips:
+    """The recorded waveforms as a data set of files; their samples are whole numbers of 16 bits."""
+    files = []
+    for number in range(1, len(config["item_labels"]) + 1):
+        file = io.BytesIO()
+        soundfile.write(file, tensors[f"waveform_{number}"].numpy(), config["sample_rate"], format="wav")
+        files.append({"bytes": file.getvalue(), "path": None})
+    indices = label_indices(config["item_labels"], config["labels"])
+    rows = datasets.Dataset.from_dict({"audio": files})
+    return LabelledClips(rows, indices, len(config["labels"]), extractor(config), "audio")
+
+
+def _noise(config: dict, tensors: Tensors) -> Iterator[Check]:
+    clean = features(extractor(config, PRESETS["speechcommands"]), tensors["waveform_1"])
+    amplitude = float(tensors["noise_scale"]) / 10
+    noisy = add_noise_and_roll(clean, tensors["noise_uniform"], amplitude, int(tensors["noise_roll"]))
+    yield close("noise", noisy, tensors["noise_out"], atol=NORMALISED)

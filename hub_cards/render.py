@@ -67,9 +67,10 @@ def build_extractor(card: dict, **changes) -> SequenceFeatureExtractor:
 def published_model(card: dict, size: str) -> dict:
     """Facts about the model, from the code that builds it instead of written down again.
 
-    The card's `model_type` and `options` (fields of the configuration) say which it is.
+    The card's `model_type` says which it is, and `variant` where a size has several.
     """
-    config = getattr(CONFIG_MAPPING[card["model_type"]], size)(**card.get("options", {}))
+    config_class = CONFIG_MAPPING[card["model_type"]]
+    config = getattr(config_class, card["variant"])(size) if "variant" in card else getattr(config_class, size)()
     extractor = build_extractor(card)
     num_frames = extractor.target_length or config.window_frames
     with torch.device("meta"):

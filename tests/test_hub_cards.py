@@ -133,10 +133,15 @@ def test_unknown_cards_and_sizes_are_refused():
 def test_python_snippets_run_in_their_order(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     card, num_classes = load_card(name), 5
-    config = copy.deepcopy(FAMILIES[card["model_type"]].config)
+    family = " ".join(card[key] for key in ("model_type", "variant") if key in card)
+    config = copy.deepcopy(FAMILIES[family].config)
     config.num_labels = num_classes
-    if hasattr(config, "max_time_patches"):
-        config.max_time_patches = 64
+    for field, value in (
+        ("max_time_patches", 64),
+        ("position_fit", "centre"),
+    ):  # for clips longer than those of `FAMILIES`
+        if hasattr(config, field):
+            setattr(config, field, value)
     auto_class = AutoModelForAudioClassification if card["classifier"] else AutoModelForPreTraining
     auto_class.from_config(config).save_pretrained("checkpoint")
     build_extractor(card, num_mel_bins=config.num_mel_bins).save_pretrained("checkpoint")

@@ -88,6 +88,11 @@ def initial_decoder_positions(config: MwmaeConfig) -> torch.Tensor:
     return nn.functional.pad(table, (0, 0, config.num_special_tokens, 0))[None]
 
 
+def with_special_tokens(token_mask: torch.Tensor | None, num_special: int) -> torch.Tensor | None:
+    """(B, L) -> (B, S + L): special tokens are always real."""
+    return None if token_mask is None else nn.functional.pad(token_mask, (num_special, 0), value=True)
+
+
 class MwmaeEmbeddings(nn.Module):
     """Patches with trained positions, and the class token, which has one too."""
 
@@ -163,12 +168,13 @@ class MwmaeDecoder(nn.Module):
         self.projection = nn.Linear(sizes.hidden_size, config.patch_size[0] * config.patch_size[1])
 
     def forward(
-        self, encoded: torch.Tensor, restore: torch.Tensor, **kwargs
+        self, encoded: torch.Tensor, restore: torch.Tensor, token_mask: torch.Tensor | None = None, **kwargs
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """
         Args:
             encoded: (B, S + K, D) class token and kept patches.
             restore: (B, L) int64, where each patch stands in the order kept ones first, masked ones behind.
+            token_mask: (B, L) bool, True = real patch.
         Returns:
             Prediction (B, L, P), hidden states before and after every block, and the attention weights of every block
             on request.
@@ -180,9 +186,10 @@ class MwmaeDecoder(nn.Module):
         patches = gather_tokens(torch.cat([kept, masked], dim=1), restore)
         hidden_states = torch.cat([class_token, patches], dim=1)
         hidden_states = hidden_states + self.position_embeddings[:, : hidden_states.shape[1]].to(tokens.dtype)
+        key_mask = with_special_tokens(token_mask, special)
         all_states, all_weights = [hidden_states], []
         for layer in self.layers:
-            hidden_states, weights = layer(hidden_states, **kwargs)
+            hidden_states, weights = layer(hidden_states, key_mask, **kwargs)
             all_states.append(hidden_states)
             all_weights.append(weights)
         prediction = self.projection(self.norm(hidden_states)[:, special:])
@@ -203,7 +210,7 @@ class MwmaePreTrainedModel(PreTrainedModel):
     _can_record_outputs = {"hidden_states": MwmaeLayer, "attentions": WindowAttention}
     _input_embed_layer = "patch_embeddings"
     # A model may be loaded from the checkpoint of another one: heads and decoder it does not have are left aside.
-    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^classifier_norm\.", r"^classifier\."]
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^pooled_norm\.", r"^classifier\."]
 
     def get_input_embeddings(self) -> nn.Module:
         return self.base_model.embeddings.patch_embeddings.projection
@@ -266,13 +273,14 @@ class MwmaeModel(MwmaePreTrainedModel):
             ValueError: wrong rank or size of an argument, see the message.
         """
         patches = self.embeddings.patches(input_values)
-        token_mask = self._token_mask(attention_mask, input_values)
+        token_mask = self.token_mask(attention_mask, input_values)
         num_clips, num_patches = patches.shape[:2]
         in_windows = num_patches > self.config.num_patches
         if in_windows:
             if kept_indices is not None:
                 raise ValueError(
-                    f"clips of {input_values.shape[1]} frames are several windows: no patch can be dropped"
+                    f"input_values has {input_values.shape[1]} frames, but pretraining takes one window of at most "
+                    f"{self.config.window_frames}: cut the clips"
                 )
             patches, window_mask = cut_windows(patches, token_mask, self.config.num_patches)
         else:
@@ -282,9 +290,8 @@ class MwmaeModel(MwmaePreTrainedModel):
             hidden_states = gather_tokens(hidden_states, kept_indices)
             token_mask = window_mask = None if token_mask is None else token_mask.gather(1, kept_indices)
         hidden_states = self.embeddings.add_class_token(hidden_states)
-        # The class token is always attended to, so that no query is left without a key.
         special = self.config.num_special_tokens
-        key_mask = None if window_mask is None else nn.functional.pad(window_mask, (special, 0), value=True)
+        key_mask = with_special_tokens(window_mask, special)
 
         kwargs.setdefault("output_attentions", self.config.output_attentions)
         for layer in self.layers:
@@ -294,8 +301,8 @@ class MwmaeModel(MwmaePreTrainedModel):
             hidden_states = join_windows(hidden_states, window_mask, num_clips, num_patches, special)
         return MwmaeModelOutput(last_hidden_state=hidden_states, token_mask=token_mask)
 
-    def _token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
-        """(B, T) frame mask -> (B, L) patch mask."""
+    def token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
+        """(B, T) frame mask -> (B, L) patch mask. Raises ValueError for a mask of another shape than the clips'."""
         if attention_mask is None:
             return None
         if attention_mask.shape != input_values.shape[:2]:
@@ -351,15 +358,17 @@ class MwmaeForPreTraining(MwmaePreTrainedModel):
         self,
         input_values: torch.Tensor,
         noise: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MwmaeForPreTrainingOutput:
         r"""
         Args:
-            input_values: (B, T, F) normalised log-mel spectrogram of at most `config.window_frames` frames, all real.
+            input_values: (B, T, F) normalised log-mel spectrogram of at most `config.window_frames` frames.
             noise: (B, L) uniform numbers; the patches with the smallest ones are kept. Without it a fixed-seed
                 generator draws them, so that the forward pass is a function of its arguments.
+            attention_mask: (B, T), 1 = real frame. No patch attends to padding, but padded ones are drawn like others.
 
         Returns:
             `MwmaeForPreTrainingOutput`.
@@ -373,13 +382,18 @@ class MwmaeForPreTraining(MwmaePreTrainedModel):
         mask = random_mask(self._noise(input_values, noise), self.config.mask_ratio)
         encoded = self.encoder(
             input_values,
+            attention_mask=attention_mask,
             kept_indices=mask.kept,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             **kwargs,
         )
         prediction, decoder_states, decoder_weights = self.decoder(
-            encoded.last_hidden_state, mask.restore, output_attentions=output_attentions, **kwargs
+            encoded.last_hidden_state,
+            mask.restore,
+            self.encoder.token_mask(attention_mask, input_values),
+            output_attentions=output_attentions,
+            **kwargs,
         )
         return MwmaeForPreTrainingOutput(
             prediction=prediction,

@@ -112,10 +112,9 @@ class HeadGroup(nn.Module):
 
     def on_all_tokens(self, weights: torch.Tensor, num_clips: int) -> torch.Tensor:
         """Weights within windows -> (B, heads, L, L), zero between windows."""
-        weights = weights.unflatten(0, (num_clips, -1))
-        if weights.shape[1] == 1 and not self.shift:
-            return weights[:, 0]
-        blocks = torch.diag_embed(weights.permute(0, 2, 3, 4, 1), dim1=2, dim2=4)
+        if not self.window:
+            return weights
+        blocks = torch.diag_embed(weights.unflatten(0, (num_clips, -1)).permute(0, 2, 3, 4, 1), dim1=2, dim2=4)
         return blocks.flatten(4, 5).flatten(2, 3).roll((self.shift, self.shift), (2, 3))
 
 

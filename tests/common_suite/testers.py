@@ -30,6 +30,7 @@ class SpectrogramModelTester:
 
     def __init__(self, family: str, has_loss: bool, num_extra_tokens: int):
         self.config = FAMILIES[family].config
+        self.pretraining_inputs = FAMILIES[family].pretraining_inputs
         self.is_training = has_loss
         self.gives_attention_mask = True
         self.image_size = self.config.num_frequency_patches
@@ -49,6 +50,8 @@ class SpectrogramModelTester:
         inputs = {"input_values": torch.randn(shape, generator=torch.Generator().manual_seed(0))}
         if self.gives_attention_mask:
             inputs["attention_mask"] = torch.ones(shape[:2], dtype=torch.long)
+        if not self.is_training:
+            inputs |= self.pretraining_inputs(inputs["input_values"])
         return config, inputs
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
+import random
 import zlib
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modeling_sslam import SsastConfig, SsastForAudioClassification, SsastForPreTraining
+from modeling_sslam.cluster_masking import official_cluster_indices, official_uniform_indices
 from modeling_sslam.official_file import rename_weights
 from modeling_sslam.official_ssast import NAMES, official_to_ours
 from modeling_sslam.patches import patchify
@@ -113,6 +116,7 @@ def pretrain_micro(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterat
     yield from _generative(model, grid, tensors)
     yield from _joint(model, grid, tensors)
     yield from _steps(model, grid, tensors)
+    yield from _official_masks(config, grid, tensors)
 
 
 def _run(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors, mask: str, **kwargs):
@@ -189,6 +193,22 @@ def _steps(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) 
             yield close(name, weights[name.removeprefix("after.")], want, atol=1e-4)
 
 
+def _official_masks(config: dict, grid: tuple[int, int], tensors: Tensors) -> Iterator[Check]:
+    """The official sampler from the recorded state of Python's random numbers; the joint run draws twice from one."""
+    for names in (("mask_mpc",), ("mask_mpg",), ("joint_mask_mpc", "joint_mask_mpg")):
+        numbers = random.Random(int(tensors["mask_seed"]))
+        for name in names:
+            drawn = [official_mask(numbers, config, grid) for _ in range(config["batch"])]
+            yield exact(f"official {name}", torch.tensor(drawn), tensors[name])
+
+
+def official_mask(numbers: random.Random, config: dict, grid: tuple[int, int]) -> list[int]:
+    """One clip's mask by the official sampler of a case's kind of model."""
+    if config["cluster"]:
+        return official_cluster_indices(numbers, grid, config["mask_patch"])
+    return official_uniform_indices(numbers, grid[0] * grid[1], config["mask_patch"])
+
+
 @case("ssast/pretrain_rule")
 @torch.no_grad()
 def pretrain_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
@@ -196,7 +216,7 @@ def pretrain_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterato
     sizes = ssast_config(config, num_mel_bins=config["input_fdim"], position_grid=grid)
     model = SsastForPreTraining(sizes).eval()
     model.load_state_dict(rule_weights(sizes, model))
-    tensors = with_input(path, tensors)
+    tensors = with_input(path, config, tensors)
     output, target = _run(model, grid, tensors, "mask_mpc")
     loss, accuracy = contrastive_loss(output.discriminative, target)
     yield close("nce", loss, tensors["nce"], **RULE)
@@ -211,16 +231,18 @@ def pretrain_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterato
     yield close("encoder output", encoded[:, ::16], tensors["mpg_encoder_output"], **RULE)
 
 
-def with_input(path: pathlib.Path, tensors: Tensors) -> Tensors:
-    """The tensors of a case with `input`; some cases have only a corner of another case's input."""
+def with_input(path: pathlib.Path, case: dict, tensors: Tensors) -> Tensors:
+    """The tensors of a case with `input`. Some hold only its corner: it is drawn by rule, or lies in another case."""
     if "input" in tensors:
         return tensors
     corner = tensors["input_corner"]
-    for folder in (path.parent, SHARED_CASES):
-        for file in sorted(folder.glob("*/io.safetensors")):
-            found = load_file(file).get("input")
-            if found is not None and torch.equal(found[0, : corner.shape[0], : corner.shape[1]], corner):
-                return tensors | {"input": found}
+    generator = torch.Generator().manual_seed(zlib.crc32(path.name.encode()))
+    drawn = 0.5 * torch.randn(1, case["input_tdim"], case["input_fdim"], generator=generator)
+    files = [file for folder in (path.parent, SHARED_CASES) for file in sorted(folder.glob("*/io.safetensors"))]
+    stored = (tensors["input"] for tensors in map(load_file, files) if "input" in tensors)
+    for found in itertools.chain([drawn], stored):
+        if torch.equal(found[0, : corner.shape[0], : corner.shape[1]], corner):
+            return tensors | {"input": found}
     raise FileNotFoundError(f"no case beside {path} has the input whose corner it holds")
 
 

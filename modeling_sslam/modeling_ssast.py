@@ -139,7 +139,7 @@ class SsastPreTrainedModel(PreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [
         r"^mask_token$",
         r"^(discriminative|generative)_head\.",
-        r"^classifier_norm\.",
+        r"^pooled_norm\.",
         r"^classifier\.",
     ]
 
@@ -284,6 +284,13 @@ class SsastForPreTraining(SsastPreTrainedModel):
             ValueError: no mask, or wrong rank or size of an argument; see the message.
         """
         if bool_masked_pos is not None:
+            config = self.config
+            num_patches = input_values.shape[1] // config.time_stride * config.num_frequency_patches
+            if bool_masked_pos.shape != (len(input_values), num_patches):
+                raise ValueError(
+                    f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}: expected "
+                    f"{(len(input_values), num_patches)}, clips and patches"
+                )
             masked_indices = split_indices(bool_masked_pos)[1].to(input_values.device)
         elif masked_indices is None:
             raise ValueError("pretraining needs a mask: pass bool_masked_pos or masked_indices")
@@ -312,7 +319,7 @@ class SsastForAudioClassification(SsastPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.ssast = SsastModel(config)
-        self.classifier_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
+        self.pooled_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -340,7 +347,7 @@ class SsastForAudioClassification(SsastPreTrainedModel):
             pooled = encoded.last_hidden_state[:, :num_special].mean(dim=1)
         else:
             pooled = masked_mean(encoded.last_hidden_state[:, num_special:], encoded.token_mask)
-        logits = self.classifier(self.classifier_norm(pooled))
+        logits = self.classifier(self.pooled_norm(pooled))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
@@ -354,7 +361,7 @@ class SsastForAudioFrameClassification(SsastPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.ssast = SsastModel(config)
-        self.classifier_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
+        self.pooled_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -379,7 +386,7 @@ class SsastForAudioFrameClassification(SsastPreTrainedModel):
         encoded = self.ssast(input_values, attention_mask=attention_mask, **kwargs)
         num_frequency = self.config.num_frequency_patches
         patches = encoded.last_hidden_state[:, self.config.num_special_tokens :].unflatten(1, (-1, num_frequency))
-        logits = self.classifier(self.classifier_norm(patches.mean(dim=2)))
+        logits = self.classifier(self.pooled_norm(patches.mean(dim=2)))
         loss = None
         if labels is not None:
             time_mask = None if encoded.token_mask is None else encoded.token_mask[:, ::num_frequency]

@@ -45,7 +45,7 @@ NAMES = (
     ("cpredlayer.2", "discriminative_head.output"),
     ("gpredlayer.0", "generative_head.dense"),
     ("gpredlayer.2", "generative_head.output"),
-    ("mlp_head.0", "classifier_norm"),
+    ("mlp_head.0", "pooled_norm"),
     ("mlp_head.1", "classifier"),
 )
 

@@ -1,0 +1,240 @@
+"""SSAST's models: sizes, tokens, masks, padding, poolings, and messages."""
+
+import pytest
+import torch
+
+from modeling_sslam import (
+    SsastConfig,
+    SsastForAudioClassification,
+    SsastForAudioFrameClassification,
+    SsastForPreTraining,
+    SsastModel,
+)
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "num_mel_bins": 32,
+    "num_labels": 3,
+}
+PATCH = SIZES | {"position_grid": (8, 2)}
+FRAME = SIZES | {"patch_size": (2, 32), "position_grid": (64, 1)}
+OVERLAP = PATCH | {"patch_stride": (10, 10)}
+VARIANTS = pytest.mark.parametrize("fields", [PATCH, FRAME, OVERLAP], ids=["patch", "frame", "overlap"])
+
+
+def build(model_class, fields=PATCH, **overrides):
+    torch.manual_seed(0)
+    return model_class(SsastConfig(**(fields | overrides))).eval()
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def padded(clips: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Clips (T, F) of any lengths as a batch filled up with loud garbage, and its attention mask."""
+    batch = torch.full((len(clips), max(map(len, clips)), clips[0].shape[1]), 7.0)
+    mask = torch.zeros(batch.shape[:2], dtype=torch.long)
+    for row, clip in enumerate(clips):
+        batch[row, : len(clip)], mask[row, : len(clip)] = clip, 1
+    return {"input_values": batch, "attention_mask": mask}
+
+
+@pytest.mark.parametrize(
+    ("size", "published", "imagenet_heads"),
+    [("tiny", 6_046_290, 386_000), ("small", 22_854_354, 770_000), ("base", 88_763_346, 1_538_000)],
+)
+@pytest.mark.parametrize("kind", ["patch", "frame"])
+def test_published_sizes(kind, size, published, imagenet_heads):
+    config = getattr(SsastConfig, kind)(size)
+    with torch.device("meta"):
+        model = SsastForPreTraining(config)
+    # Without the unused heads of ImageNet and the two numbers that say how long pretraining clips were.
+    assert sum(p.numel() for p in model.parameters()) == published - imagenet_heads - 2
+    assert config.position_grid[0] * config.position_grid[1] == 512
+
+
+def test_initialisation():
+    model = build(SsastForPreTraining, hidden_size=256)
+    embeddings, width = model.ssast.embeddings, model.config.hidden_size
+    assert model.mask_token.std().item() == pytest.approx(width**-0.5, rel=0.2)
+    assert embeddings.position_embeddings.std().item() == pytest.approx(0.02, rel=0.1)
+    assert embeddings.class_token.std().item() == pytest.approx(0.02, rel=0.2)
+    for layer in model.ssast.layers:
+        assert layer.mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert not layer.mlp.fc1.bias.any()
+    for layer in (embeddings.patch_embeddings.projection, model.generative_head.dense):
+        bound = layer.weight[0].numel() ** -0.5
+        assert bound * 0.9 < layer.weight.abs().max() <= bound
+
+
+@VARIANTS
+@pytest.mark.parametrize("frames", [16, 70, 128, 300])
+def test_tokens_of_any_length_are_time_major_behind_two_class_tokens(fields, frames):
+    model = build(SsastModel, fields)
+    config, clip = model.config, noise(1, frames, 32)
+    output = model(clip, output_hidden_states=True)
+    (frames_of_patch, bins), (time, frequency) = config.patch_size, config.patch_stride
+    num_time = (frames - frames_of_patch) // time + 1
+    assert output.last_hidden_state.shape == (1, 2 + num_time * config.num_frequency_patches, 32)
+    patches = (
+        output.hidden_states[0][0, 2:] - model.embeddings.positions(num_time * config.num_frequency_patches)[0, 2:]
+    )
+    projection = model.embeddings.patch_embeddings.projection
+    for index in (0, config.num_frequency_patches - 1, -1):
+        step, row = divmod(index % len(patches), config.num_frequency_patches)
+        cells = clip[0, step * time :, row * frequency :][:frames_of_patch, :bins]
+        expected = (projection.weight[:, 0] * cells).sum(dim=(1, 2)) + projection.bias
+        torch.testing.assert_close(patches[index], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.norm(output.hidden_states[-1]), output.last_hidden_state)
+
+
+def test_masked_patches_keep_their_position_and_lose_their_content():
+    model, clip = build(SsastForPreTraining), noise(2, 64, 32)
+    masked = torch.tensor([[0, 5, 3], [7, 1, 2]])
+    output = model(clip, masked_indices=masked, output_hidden_states=True)
+    first = output.hidden_states[0]
+    positions = model.ssast.embeddings.positions(8)
+    for row in range(2):
+        got = first[row, 2 + masked[row]]
+        torch.testing.assert_close(got, (model.mask_token + positions)[0, 2 + masked[row]])
+    assert output.discriminative.shape == output.generative.shape == (2, 3, 256)
+    assert torch.equal(output.masked_indices, masked)
+    changed = clip.clone()
+    changed[0, :16, :16] += 1.0  # patch 0, which is masked
+    torch.testing.assert_close(model(changed, masked_indices=masked).generative, output.generative)
+
+
+def test_a_boolean_mask_is_the_same_as_its_indices():
+    model, clip = build(SsastForPreTraining), noise(2, 64, 32)
+    mask = torch.tensor([[True, False] * 4, [False, True] * 4])
+    by_mask = model(clip, bool_masked_pos=mask)
+    by_index = model(clip, masked_indices=torch.tensor([[0, 2, 4, 6], [1, 3, 5, 7]]))
+    assert torch.equal(by_mask.discriminative, by_index.discriminative)
+    assert torch.equal(by_mask.masked_indices, by_index.masked_indices)
+
+
+@VARIANTS
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_padded_batch_equals_single_clips(fields, pooling, attention):
+    model = build(SsastForAudioClassification, fields, pooling=pooling, position_fit="start", initializer_range=0.5)
+    model.set_attn_implementation(attention)
+    clips = [noise(frames, 32) for frames in (80, 57, 16)]
+    batch = padded(clips)
+    with torch.no_grad():
+        together = model.ssast(**batch)
+        for row, clip in enumerate(clips):
+            alone = model.ssast(clip[None]).last_hidden_state[0]
+            real = torch.cat([torch.ones(2, dtype=torch.bool), together.token_mask[row]])
+            torch.testing.assert_close(together.last_hidden_state[row][real], alone, atol=1e-5, rtol=1e-5)
+            logits = model(clip[None]).logits[0]
+            torch.testing.assert_close(model(**batch).logits[row], logits, atol=1e-5, rtol=1e-5)
+
+
+def test_official_positions_depend_on_the_length_of_the_padded_clip():
+    model, clip = build(SsastModel, initializer_range=0.5), noise(32, 32)
+    alone = model(clip[None]).last_hidden_state[0]
+    batch = model(**padded([noise(64, 32), clip])).last_hidden_state[1, : len(alone)]
+    assert not torch.allclose(batch, alone, atol=1e-2)
+
+
+def test_poolings():
+    fields = {"num_labels": 32}  # a classifier that lets everything through
+    for pooling in ("mean", "cls"):
+        model, clip = build(SsastForAudioClassification, pooling=pooling, **fields), noise(1, 64, 32)
+        with torch.no_grad():
+            model.classifier.weight.copy_(torch.eye(32))
+        tokens = model.ssast(clip).last_hidden_state
+        pooled = tokens[:, 2:].mean(dim=1) if pooling == "mean" else (tokens[:, 0] + tokens[:, 1]) / 2
+        expected = torch.nn.functional.layer_norm(pooled, (32,), eps=1e-5)
+        torch.testing.assert_close(model(clip).logits, expected)
+
+
+def test_frame_logits_and_loss_of_a_padded_batch():
+    model = build(SsastForAudioFrameClassification, position_fit="start")
+    clips = [noise(frames, 32) for frames in (64, 32)]
+    labels = noise(2, 4, 3).sigmoid().round()
+    together = model(**padded(clips), labels=labels)
+    alone = [model(clip[None], labels=labels[row : row + 1, : len(clip) // 16]) for row, clip in enumerate(clips)]
+    assert together.logits.shape == (2, 4, 3)
+    torch.testing.assert_close(together.logits[1, :2], alone[1].logits[0], atol=1e-5, rtol=0)
+    assert together.loss.item() == pytest.approx((4 * alone[0].loss.item() + 2 * alone[1].loss.item()) / 6, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"patch_size": (16,)}, r"patch_size is \(16,\): expected two positive numbers, time before frequency"),
+        ({"patch_stride": (0, 16)}, r"patch_stride is \(0, 16\): expected two positive numbers"),
+        ({"hidden_size": 34}, "hidden_size 34 is not a multiple of num_attention_heads 4"),
+        ({"patch_size": (2, 64)}, r"patch_size \(2, 64\) has more mel bins than num_mel_bins 32"),
+        ({"pooling": "max"}, "pooling is 'max': choose one of mean, cls"),
+        ({"position_fit": "end"}, "position_fit is 'end': choose one of centre, start"),
+    ],
+)
+def test_configurations_that_do_not_fit(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SsastConfig(**(PATCH | fields))
+
+
+def test_unknown_size():
+    with pytest.raises(ValueError, match="Unknown size 'huge': expected one of tiny, small, base"):
+        SsastConfig.patch("huge")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"input_values": noise(1, 64, 40)}, "input_values has 40 mel bins, but the model expects 32"),
+        ({"input_values": noise(1, 1, 64, 32)}, r"input_values must be \(batch, frames, mel bins\)"),
+        ({"input_values": noise(1, 15, 32)}, "15 frames x 32 mel bins, less than one patch"),
+        (
+            {"input_values": noise(1, 64, 32), "attention_mask": torch.ones(1, 63)},
+            r"attention_mask has shape \(1, 63\), but input_values has \(1, 64\) clips and frames",
+        ),
+        (
+            {"input_values": noise(1, 64, 32), "masked_indices": torch.tensor([[0]])},
+            "masked_indices needs mask_token",
+        ),
+    ],
+)
+def test_inputs_that_do_not_fit(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        build(SsastModel)(**inputs)
+
+
+def test_clips_beyond_the_table_are_refused_where_it_is_not_stretched():
+    with pytest.raises(ValueError, match="the clip has 9 time steps, and the learned positions reach 8: cut the clip"):
+        build(SsastModel, position_fit="start")(noise(1, 144, 32))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "pretraining needs a mask: pass bool_masked_pos or masked_indices"),
+        ({"bool_masked_pos": torch.ones(1, 9).bool()}, r"bool_masked_pos has shape \(1, 9\): expected \(1, 8\)"),
+        ({"bool_masked_pos": torch.ones(1, 8).bool()}, "bool_masked_pos masks 8 of 8 tokens"),
+    ],
+)
+def test_masks_that_do_not_fit(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        build(SsastForPreTraining)(noise(1, 64, 32), **inputs)
+
+
+def test_pretraining_refuses_patches_that_overlap():
+    with pytest.raises(ValueError, match=r"patch_stride \(10, 10\) differs from patch_size \(16, 16\)"):
+        build(SsastForPreTraining, OVERLAP)
+
+
+def test_a_pretrained_encoder_is_fine_tuned_with_another_stride(tmp_path):
+    pretrained = build(SsastForPreTraining)
+    pretrained.save_pretrained(tmp_path)
+    model = SsastForAudioClassification.from_pretrained(tmp_path, patch_stride=(10, 10))
+    assert model.ssast.embeddings.patch_embeddings.projection.stride == (10, 10)
+    for name, tensor in pretrained.ssast.state_dict().items():
+        assert torch.equal(model.ssast.state_dict()[name], tensor)
+    assert model(noise(1, 64, 32)).logits.shape == (1, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 import re
 import shlex
@@ -13,12 +14,23 @@ import torch
 
 from modeling_sslam import EatConfig, EatForAudioClassification, SslamFeatureExtractor, SslamForAudioClassification
 from tests.conftest import tiny_config
+from training.analyze_heads import AnalysisArguments
 from training.arguments import PretrainArguments, load_arguments
+from training.evaluate_hear import HearArguments
 from training.finetune import FinetuneArguments
+from training.probe import ProbeArguments
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
-SECTIONS = {"training/pretrain.py": PretrainArguments, "training.finetune": FinetuneArguments}
+# Program -> the sections that its settings `section.field=value` are of.
+SECTIONS = {
+    "training/pretrain.py": PretrainArguments,
+    "training.data_stats": PretrainArguments,
+    "training.finetune": FinetuneArguments,
+    "training.probe": ProbeArguments,
+    "training.evaluate_hear": HearArguments,
+    "training.analyze_heads": AnalysisArguments,
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -50,18 +62,24 @@ def test_python_examples_run(checkpoints, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["clip_embedding"].shape == (2, 32)
-    assert torch.isfinite(names["patches"]).all()
+    assert torch.isfinite(names["over_time"]).all()
+    assert names["scenes"].shape == (2, 8 * 32)
+    assert names["milliseconds"][0, 1] - names["milliseconds"][0, 0] == 160
+    assert names["frame_tokens"].shape == (1, 97, 192)
     assert capsys.readouterr().out.strip() == "Speech"
 
 
 def test_commands_name_what_exists():
-    understood = 0
+    understood = set()
     for command in commands():
         program = next((word for word in command if word in SECTIONS), None)
         if program is not None:
-            recipe = command[command.index("--config") + 1]
-            load_arguments(REPOSITORY / recipe, command[command.index("--config") + 2 :], SECTIONS[program])
-            understood += 1
+            recipe = REPOSITORY / command[command.index("--config") + 1] if "--config" in command else None
+            settings = [word for word in command if re.match(r"\w+\.\w+=", word)]
+            load_arguments(recipe, settings, SECTIONS[program])
+            understood.add(program)
         elif command[0] == "make":
             assert re.search(rf"^{command[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-    assert understood == 3
+        elif command[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(command[2])
+    assert understood == SECTIONS.keys()

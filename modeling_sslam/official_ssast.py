@@ -59,12 +59,13 @@ def read(file: OfficialFile, num_attention_heads: int | None = None) -> Official
     """The model in a file.
 
     A fine-tuned file does not say its stride. It is taken for the published one: 10 frames and bins for patch models,
-    one frame for frame models.
+    one frame for frame models; if patch models then have no whole number of time steps, their patches do not overlap.
 
     Args:
         num_attention_heads: needed only for models whose heads do not have the published 64 channels.
     Raises:
-        ValueError: unknown or missing names, or shapes that do not fit (all are listed), or unknown heads.
+        ValueError: unknown or missing names, or shapes that do not fit (all are listed), unknown heads, or positions
+            for no known stride.
     """
     weights = {name.removeprefix(PREFIX): tensor for name, tensor in file.weights.items()}
     model_class = SsastForAudioClassification if CLASSIFIER in weights else SsastForPreTraining
@@ -123,15 +124,19 @@ def infer_config(weights: Mapping[str, Tensor], num_attention_heads: int | None 
 
 def _grid(weights: Mapping[str, Tensor], patch_size: tuple[int, int]) -> dict:
     """Mel bins, stride, and the grid of the position table."""
-    patch_frames, patch_bins = patch_size
     num_patches = weights[POSITIONS].shape[1] - 2
     if INPUT_BINS in weights:
-        bins, stride = int(weights[INPUT_BINS]), patch_size
+        bins, strides = int(weights[INPUT_BINS]), [patch_size]
     else:
-        bins = max(PUBLISHED_BINS, patch_bins)
-        stride = (FRAME_STRIDE, patch_bins) if patch_bins == bins else (PATCH_STRIDE, PATCH_STRIDE)
-    rows = (bins - patch_bins) // stride[1] + 1
-    return {"num_mel_bins": bins, "patch_stride": stride, "position_grid": (num_patches // rows, rows)}
+        bins = max(PUBLISHED_BINS, patch_size[1])
+        is_frame = patch_size[1] == bins
+        strides = [(FRAME_STRIDE, bins) if is_frame else (PATCH_STRIDE, PATCH_STRIDE), patch_size]
+    all_rows = [(bins - patch_size[1]) // stride[1] + 1 for stride in strides]
+    for stride, rows in zip(strides, all_rows, strict=True):
+        if num_patches % rows == 0:
+            return {"num_mel_bins": bins, "patch_stride": stride, "position_grid": (num_patches // rows, rows)}
+    numbers = " or ".join(map(str, all_rows))
+    raise ValueError(f"{POSITIONS} has {num_patches} patches, which {numbers} frequency patches do not divide")
 
 
 def feature_extractor(config: SsastConfig) -> SslamFeatureExtractor:

@@ -123,7 +123,20 @@ def test_presets(name):
     extractor = SslamFeatureExtractor.from_preset(name)
     features = extractor(noise(4000), sampling_rate=RATE, return_tensors="pt")["input_values"]
     assert features.shape[1] == NORMALIZATION_PRESETS[name]["target_length"]
-    assert features[0, -1, 0].item() == pytest.approx(-extractor.mean / (2 * extractor.std))
+    padding = 0.0 if extractor.pad_after_normalization else -extractor.mean / (2 * extractor.std)
+    assert features[0, -1, 0].item() == pytest.approx(padding)
+
+
+def test_superb_presets_keep_the_mean_of_the_clip_and_pad_with_zeros():
+    clip = noise(8000)
+    extractor = SslamFeatureExtractor.from_preset("superb_keywords")
+    features = extractor(clip, sampling_rate=RATE, return_tensors="pt")["input_values"][0]
+    expected = (KaldiFbank()(clip[None])[0] + 4.2677393) / (2 * 4.5689974)
+    assert features.shape == (100, 128)
+    torch.testing.assert_close(features[:48], expected, atol=1e-6, rtol=0)
+    assert not features[48:].any()
+    lengths = [SslamFeatureExtractor.from_preset(f"superb_{task}").target_length for task in ("emotion", "speaker")]
+    assert lengths == [600, 1000]
 
 
 def test_preset_values_can_be_overridden_and_unknown_names_are_refused():
@@ -132,8 +145,9 @@ def test_preset_values_can_be_overridden_and_unknown_names_are_refused():
         SslamFeatureExtractor.from_preset("esc10")
 
 
-def test_saved_and_loaded_extractors_are_equal(tmp_path):
-    extractor = SslamFeatureExtractor.from_preset("esc50", num_mel_bins=64)
+@pytest.mark.parametrize("preset", ["esc50", "superb_emotion"])
+def test_saved_and_loaded_extractors_are_equal(preset, tmp_path):
+    extractor = SslamFeatureExtractor.from_preset(preset, num_mel_bins=64)
     extractor(noise(4000), sampling_rate=RATE)
     extractor.save_pretrained(tmp_path)
     assert SslamFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()
@@ -205,3 +219,15 @@ except ImportError as error:
     assert "(1024, 128)" in result.stdout
     assert "backend='torchaudio' needs a torchaudio built for the installed torch" in result.stdout
     assert "Ignoring the installed torchaudio, which does not import: OSError('libcudart.so.13" in result.stderr
+
+
+def test_superb_pads_after_normalisation_and_keeps_the_mean(tmp_path):
+    extractor = SslamFeatureExtractor.from_preset("superb_keywords")
+    assert extractor.target_length == 100
+    clip = noise(8000)
+    features = extractor(clip, sampling_rate=RATE, return_tensors="pt")["input_values"][0]
+    log_mels = KaldiFbank()(clip.unsqueeze(0))[0]
+    assert torch.allclose(features[:48], (log_mels - extractor.mean) / (2 * extractor.std), atol=1e-6)
+    assert not features[48:].any()
+    extractor.save_pretrained(tmp_path)
+    assert SslamFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()

@@ -26,6 +26,7 @@ from modeling_sslam.masking import inverse_block_mask, num_kept_tokens
 from modeling_sslam.spectrogram import KaldiFbank
 from training.benchmark_measure import Row, fastest, line, matmul_rate, peak_memory
 from training.benchmark_sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
+from training.benchmark_windows import GPU_WINDOW_BENCHMARKS, WINDOW_BENCHMARKS
 from training.mixing import default_window
 from training.objectives import build_objective
 from training.objectives.sslam import SslamObjectiveConfig
@@ -196,8 +197,13 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "tiny-stage2": lambda: step_row(TINY, "tiny", 2, 2, 8, 3.0 / 2),
     "masks": mask_row,
     **SEQUENCE_BENCHMARKS,
+    **WINDOW_BENCHMARKS,
 }
-GPU_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"gpu": gpu_rows, **GPU_SEQUENCE_BENCHMARKS}
+GPU_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "gpu": gpu_rows,
+    **GPU_SEQUENCE_BENCHMARKS,
+    **GPU_WINDOW_BENCHMARKS,
+}
 
 
 def run_alone(name: str) -> list[Row]:

@@ -17,7 +17,7 @@ from training.evaluate_hear import (
     train_task_model,
 )
 
-QUICK = TaskArguments(hidden_size=32, learning_rate=1e-2, batch_size=32, max_epochs=30, patience=3)
+QUICK = TaskArguments(hidden_size=32, learning_rate=1e-2, batch_size=16, max_epochs=9, patience=3)
 FOLDS = [str(number % 4) for number in range(120)]
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modeling_sslam import SsastConfig, SsastForAudioClassification, SsastForPreTraining
-from modeling_sslam.cluster_masking import official_cluster_indices, official_uniform_indices
+from modeling_sslam.cluster_masking import official_cluster_indices, official_uniform_indices, time_major
 from modeling_sslam.official_file import rename_weights
 from modeling_sslam.official_ssast import NAMES, official_to_ours
 from modeling_sslam.patches import patchify
@@ -55,25 +55,19 @@ def grid_of(num_frames: int, num_bins: int, case: dict) -> tuple[int, int]:
     return num_frames // case["tshape"], num_bins // case["fshape"]
 
 
-def time_major(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+def tokens_in_time(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """(B, L, ...) patches from the official, frequency-major order to ours."""
     return tokens.unflatten(1, grid[::-1]).transpose(1, 2).flatten(1, 2)
 
 
 def with_special(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """The same behind the two class tokens: (B, 2 + L, ...)."""
-    return torch.cat([tokens[:, :2], time_major(tokens[:, 2:], grid)], dim=1)
+    return torch.cat([tokens[:, :2], tokens_in_time(tokens[:, 2:], grid)], dim=1)
 
 
 def official_order(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """The inverse of `with_special`."""
-    return torch.cat([tokens[:, :2], time_major(tokens[:, 2:], grid[::-1])], dim=1)
-
-
-def indices(official: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Frequency-major patch indices to time-major ones."""
-    num_time, num_frequency = grid
-    return official % num_time * num_frequency + official // num_time
+    return torch.cat([tokens[:, :2], tokens_in_time(tokens[:, 2:], grid[::-1])], dim=1)
 
 
 def pixels(official: torch.Tensor, config: SsastConfig) -> torch.Tensor:
@@ -121,7 +115,7 @@ def pretrain_micro(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterat
 
 def _run(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors, mask: str, **kwargs):
     """The model's output on the case's input with a recorded mask, and the pixels of the masked patches."""
-    masked = indices(tensors[mask], grid)
+    masked = time_major(tensors[mask], grid)
     output = model(tensors["input"], masked_indices=masked, **kwargs)
     target = patchify(tensors["input"], model.config.patch_size)
     return output, target.gather(1, masked[..., None].expand(-1, -1, target.shape[2]))
@@ -132,7 +126,7 @@ def _discriminative(model: SsastForPreTraining, grid: tuple[int, int], tensors: 
     config = model.config
     output, target = _run(model, grid, tensors, "mask_mpc", output_hidden_states=True)
     patches = model.ssast.embeddings.patch_embeddings(tensors["input"])
-    yield close("patches", patches, time_major(tensors["mpc_patch_embed"], grid), **ACTIVATIONS)
+    yield close("patches", patches, tokens_in_time(tensors["mpc_patch_embed"], grid), **ACTIVATIONS)
     yield close("target", target, pixels(tensors["target"], config), **ACTIVATIONS)
     states = {"mpc_encoder_input": output.hidden_states[0], "mpc_encoder_output": output.last_hidden_state}
     states |= {f"mpc_block_{index}": state for index, state in enumerate(output.hidden_states[1:])}
@@ -157,8 +151,8 @@ def _joint(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) 
     objective = build_objective("ssast", {}, model)
     batch = {
         "input_values": tensors["input"],
-        "discriminative_indices": indices(tensors["joint_mask_mpc"], grid),
-        "generative_indices": indices(tensors["joint_mask_mpg"], grid),
+        "discriminative_indices": time_major(tensors["joint_mask_mpc"], grid),
+        "generative_indices": time_major(tensors["joint_mask_mpg"], grid),
     }
     loss, logs = objective(model, batch, torch.Generator())
     loss.backward()
@@ -177,7 +171,7 @@ def _steps(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) 
     found = []
     for step in range(len(tensors["steps_mask_mpc"])):
         names = {"discriminative_indices": "steps_mask_mpc", "generative_indices": "steps_mask_mpg"}
-        masks = {ours: indices(tensors[name][step], grid) for ours, name in names.items()}
+        masks = {ours: time_major(tensors[name][step], grid) for ours, name in names.items()}
         set_epsilon(optimizer, step)
         optimizer.zero_grad()
         loss, logs = objective(model, {"input_values": tensors["input"]} | masks, torch.Generator())
@@ -288,7 +282,7 @@ def _variants(path: pathlib.Path, config: dict, tensors: Tensors, **overrides) -
         want = with_special(tensors[f"{name}.pos_embed"], grid)
         yield close(f"{name} positions", positions, want, atol=1e-6)
         patches = model.ssast.embeddings.patch_embeddings(input_values)
-        yield close(f"{name} patches", patches, time_major(tensors[f"{name}.patch_embed"], grid), **ACTIVATIONS)
+        yield close(f"{name} patches", patches, tokens_in_time(tensors[f"{name}.patch_embed"], grid), **ACTIVATIONS)
         states = {"encoder_output": output.last_hidden_state}
         states |= {f"block_{index}": state for index, state in enumerate(output.hidden_states[1:])}
         for state, got in states.items():

@@ -95,7 +95,8 @@ class SsastEmbeddings(nn.Module):
         Raises:
             ValueError: wrong rank, other mel bins than configured, a clip shorter than a patch, or as `fit_positions`.
         """
-        patches = self.patch_embeddings(input_values)
+        # In the weights' precision, also under autocast: the residual stream then is too, as in the official code.
+        patches = self.patch_embeddings(input_values).to(self.class_token.dtype)
         if input_values.shape[2] != self.config.num_mel_bins:
             raise ValueError(
                 f"input_values has {input_values.shape[2]} mel bins, but the model expects {self.config.num_mel_bins}"
@@ -104,10 +105,9 @@ class SsastEmbeddings(nn.Module):
             if mask_token is None:
                 raise ValueError("masked_indices needs mask_token, what stands for masked patches: use ForPreTraining")
             index = masked_indices[..., None].expand(-1, -1, patches.shape[2])
-            patches = patches.scatter(1, index, mask_token.to(patches.dtype).expand_as(index))
-        tokens = [token.to(patches.dtype) for token in (self.class_token, self.distillation_token)]
-        tokens = [token.expand(len(patches), -1, -1) for token in tokens]
-        return torch.cat([*tokens, patches], dim=1) + self.positions(patches.shape[1]).to(patches.dtype)
+            patches = patches.scatter(1, index, mask_token.expand_as(index))
+        tokens = [token.expand(len(patches), -1, -1) for token in (self.class_token, self.distillation_token)]
+        return torch.cat([*tokens, patches], dim=1) + self.positions(patches.shape[1])
 
     def positions(self, num_patches: int) -> torch.Tensor:
         """(1, 2 + num_patches, D), time-major, made from the learned table."""
@@ -172,6 +172,25 @@ class SsastModel(SsastPreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embeddings.patch_embeddings.projection
+
+    @torch.no_grad()
+    def refit_positions(self, num_frames: int) -> None:
+        """Replaces the learned table of positions by what clips of `num_frames` frames get out of it.
+
+        These clips' output stays the same. But each of their positions is then trained for itself, as in the official
+        fine-tuning, whereas a table that is stretched in every forward pass is trained at its old size.
+
+        Raises:
+            ValueError: as `fit_positions`.
+        """
+        config, embeddings = self.config, self.embeddings
+        num_time = (num_frames - config.patch_size[0]) // config.patch_stride[0] + 1
+        grid = num_time, config.num_frequency_patches
+        positions = embeddings.positions(num_time * config.num_frequency_patches)
+        special, patches = positions[:, : config.num_special_tokens], positions[:, config.num_special_tokens :]
+        patches = patches.unflatten(1, grid).transpose(1, 2).flatten(1, 2)
+        embeddings.position_embeddings = nn.Parameter(torch.cat([special, patches], dim=1))
+        config.position_grid = grid
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)

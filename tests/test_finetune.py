@@ -8,7 +8,7 @@ import torch
 import yaml
 from transformers import AutoModelForAudioClassification, TrainerCallback, pipeline
 
-from modeling_sslam import SslamModel
+from modeling_sslam import SsastConfig, SsastForPreTraining, SslamModel
 from modeling_sslam.pipeline_audio_classification import SslamAudioClassificationPipeline
 from tests.labelled_clips import data_section, evaluation_section, write_checkpoint, write_clips
 from training.arguments import build_arguments, load_arguments
@@ -99,6 +99,15 @@ def test_student_encoder_is_loaded_and_the_head_is_new(sections, checkpoint):
         assert torch.equal(weight.cpu(), encoder[name]), name
     assert model.classifier.weight.shape == (len(EVENTS), model.config.hidden_size)
     assert [layer.drop_path.rate for layer in model.sslam.layers] == pytest.approx([0.0, 0.1])
+
+
+def test_ssast_has_a_position_to_train_for_every_patch_of_the_clips(sections, tmp_path):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    SsastForPreTraining(SsastConfig(**sizes, position_grid=(4, 8))).save_pretrained(tmp_path)
+    sections["model"] = {"init_from": str(tmp_path), "patch_stride": [10, 10]}
+    model = build_trainer(arguments(sections)).model
+    assert model.config.position_grid == (12, 12)
+    assert model.ssast.embeddings.position_embeddings.shape == (1, 2 + 12 * 12, 32)
 
 
 def test_loss_is_divided_by_the_positive_labels(sections):

@@ -238,3 +238,27 @@ def test_a_pretrained_encoder_is_fine_tuned_with_another_stride(tmp_path):
     for name, tensor in pretrained.ssast.state_dict().items():
         assert torch.equal(model.ssast.state_dict()[name], tensor)
     assert model(noise(1, 64, 32)).logits.shape == (1, 3)
+
+
+@VARIANTS
+@pytest.mark.parametrize("frames", [70, 300])
+def test_a_refitted_table_of_positions_gives_the_same_and_is_saved(fields, frames, tmp_path):
+    model, clip = build(SsastForAudioClassification, fields, initializer_range=0.5), noise(1, frames, 32)
+    logits = model(clip).logits
+    model.ssast.refit_positions(frames)
+    num_patches = model.ssast(clip).last_hidden_state.shape[1] - 2
+    assert model.ssast.embeddings.position_embeddings.shape == (1, 2 + num_patches, 32)
+    torch.testing.assert_close(model(clip).logits, logits)
+    model.save_pretrained(tmp_path)
+    loaded = SsastForAudioClassification.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(loaded(clip).logits, logits)
+
+
+def test_residual_stream_keeps_the_precision_of_the_weights():
+    model, clip = build(SsastForPreTraining), noise(2, 64, 32)
+    masked = torch.tensor([[0, 5, 3], [7, 1, 2]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = model(clip, masked_indices=masked, output_hidden_states=True).hidden_states
+    assert {state.dtype for state in states} == {torch.float32}
+    half = model.to(torch.bfloat16)
+    assert half(clip.bfloat16(), masked_indices=masked).last_hidden_state.dtype == torch.bfloat16

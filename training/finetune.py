@@ -22,6 +22,7 @@ import torch
 from transformers import SequenceFeatureExtractor, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from modeling_sslam import SsastModel
 from training.arguments import EvaluationArguments, load_arguments, write_arguments
 from training.augment import AugmentArguments
 from training.averaging import EpochMeans
@@ -126,6 +127,8 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
         feature_extractor.return_attention_mask = True  # only real frames count
     clips = build_clips(arguments, feature_extractor)
     model = build_classifier(arguments.model, config, clips.classes, data.multi_label)
+    if isinstance(model.base_model, SsastModel):
+        model.base_model.refit_positions(data.target_length)  # the published recipes train every position of a clip
     groups = parameter_groups(
         model,
         optim.learning_rate,

@@ -22,7 +22,7 @@ from training.optim import build_optimizer, parameter_groups
 from training.schedules import EpochSchedule
 
 from .registry import Check, Tensors, case, close
-from .ssast_model import grid_of, ssast_config, stripped
+from .ssast_model import ssast_config, stripped
 
 WARMUP, BLOCK = 1000, 50  # fixed in the official code
 POOLINGS = {"ft_avgtok": "mean", "ft_cls": "cls"}
@@ -118,7 +118,7 @@ def build_trainer(path: pathlib.Path, config: dict, tensors: Tensors, folder: st
 
 def classifier(path: pathlib.Path, config: dict) -> SsastForAudioClassification:
     stride = config["tstride"], config["fstride"]
-    grid = grid_of(config["input_tdim"], config["input_fdim"], config)
+    grid = [(config[f"input_{axis}dim"] - config[f"{axis}shape"]) // config[f"{axis}stride"] + 1 for axis in "tf"]
     fields = {"num_mel_bins": config["input_fdim"], "patch_stride": stride, "position_grid": grid}
     sizes = ssast_config(config, **fields, num_labels=config["label_dim"], pooling=POOLINGS[config["task"]])
     model = SsastForAudioClassification(sizes)

@@ -1,4 +1,4 @@
-"""What transformers' common model tests need of a spectrogram encoder: a tiny configuration, inputs, and exceptions."""
+"""What transformers' common tests need of a spectrogram encoder: a tiny configuration, inputs, and exceptions."""
 
 from __future__ import annotations
 

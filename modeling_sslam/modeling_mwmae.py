@@ -7,6 +7,10 @@ decoder's heads attend within windows of different sizes, and there is no class 
 
 Blocks are pre-norm. Tokens are time-major. Positions start as sines and cosines and are trained, for clips of
 `config.window_frames`; longer clips are encoded window by window. The loss is in `training/`.
+
+Differs from the reference: in mixed precision the residual stream, the softmax and the loss are float32; the authors'
+bfloat16 runs round them after every block. Not here: AudioMAE++ of the same author, whose blocks, positions, recipe
+and features are all others, and which would be a family of its own.
 """
 
 from dataclasses import dataclass
@@ -116,15 +120,18 @@ class MwmaeEmbeddings(nn.Module):
         return self.patch_embeddings(input_values)
 
     def with_positions(self, patches: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) of at most `config.num_patches` patches, which start where the window starts."""
+        """(B, L, D) of at most `config.num_patches` patches, which start where the window starts.
+
+        The sum has the precision of the positions, also under autocast.
+        """
         special = self.config.num_special_tokens
-        return patches + self.position_embeddings[:, special : special + patches.shape[1]].to(patches.dtype)
+        return patches + self.position_embeddings[:, special : special + patches.shape[1]]
 
     def add_class_token(self, patches: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, S + L, D)."""
         if self.class_token is None:
             return patches
-        class_token = (self.class_token + self.position_embeddings[:, :1]).to(patches.dtype)
+        class_token = self.class_token + self.position_embeddings[:, :1]
         return torch.cat([class_token.expand(len(patches), -1, -1), patches], dim=1)
 
 
@@ -182,10 +189,10 @@ class MwmaeDecoder(nn.Module):
         special = self.config.num_special_tokens
         tokens = self.embed(encoded)
         class_token, kept = tokens[:, :special], tokens[:, special:]
-        masked = self.mask_token.to(tokens.dtype).expand(len(tokens), restore.shape[1] - kept.shape[1], -1)
+        masked = self.mask_token.expand(len(tokens), restore.shape[1] - kept.shape[1], -1)
         patches = gather_tokens(torch.cat([kept, masked], dim=1), restore)
         hidden_states = torch.cat([class_token, patches], dim=1)
-        hidden_states = hidden_states + self.position_embeddings[:, : hidden_states.shape[1]].to(tokens.dtype)
+        hidden_states = hidden_states + self.position_embeddings[:, : hidden_states.shape[1]]
         key_mask = with_special_tokens(token_mask, special)
         all_states, all_weights = [hidden_states], []
         for layer in self.layers:

@@ -221,3 +221,12 @@ def test_attention_implementation_can_be_changed_afterwards():
     other = copy.deepcopy(model)
     other.set_attn_implementation("eager")
     torch.testing.assert_close(other(clips()).prediction, model(clips()).prediction, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("fields", [{}, PLAIN])
+def test_residual_stream_keeps_its_precision_under_autocast(fields):
+    model = build(MwmaeForPreTraining, **fields)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(clips(), output_hidden_states=True)
+    assert {states.dtype for states in output.hidden_states + output.decoder_hidden_states} == {torch.float32}
+    torch.testing.assert_close(output.prediction.float(), model(clips()).prediction, atol=0.1, rtol=0)

@@ -8,6 +8,8 @@ With F[t] the sum of log sigmoid(f) up to t, and for j <= t
 `parallel_cell` computes just that, in time and memory that grow with the square of the length. `chunkwise_cell` cuts
 the sequence into chunks, between which a memory of fixed size is handed on: inside a chunk it is the parallel form,
 and the cost is linear. Both are float32 (float64 stays), also under autocast: sums of many log gates are subtracted.
+
+Where h[t] has a small normaliser, `eps` counts and with it the value of m[t]: its gradient is not left out.
 """
 
 import torch
@@ -51,11 +53,9 @@ def parallel_cell(
 ) -> torch.Tensor:
     """The cell in its parallel, stabilised form; arguments and result of `mlstm_cell`, without conversions."""
     log_decay = nn.functional.logsigmoid(forget_gate).cumsum(dim=2)
-    log_weights = causal_log_weights(log_decay, input_gate)
-    largest = log_weights.amax(dim=3).detach()
-    weights = (log_weights - largest[..., None]).exp()
-    scores = scaled(query) @ key.transpose(2, 3) * weights
-    return normalised(scores @ value, scores.sum(dim=3), largest)
+    largest = largest_exponents(log_decay, input_gate)
+    scores = weighted_scores(scaled(query), key, log_decay, input_gate, largest)
+    return normalised(scores @ with_ones(value), largest)
 
 
 def chunkwise_cell(
@@ -68,41 +68,46 @@ def chunkwise_cell(
 ) -> torch.Tensor:
     """The same with a cost linear in the length.
 
-    The memory at the start of a chunk is C = sum_j exp(a[j] - m) k[j] v[j]^T and n = sum_j exp(a[j] - m) k[j] over all
-    earlier tokens, a[j] being the exponent with which token j still counts there and m the largest of them.
+    The memory at the start of a chunk is sum_j exp(e[j] - s) k[j] [v[j], 1]^T over all earlier tokens, e[j] being the
+    exponent with which token j still counts there and the scale s the largest of them.
     """
-    sequences = (scaled(query), key, value, input_gate, nn.functional.logsigmoid(forget_gate))
-    batch_heads, head_dim = query.shape[:2], query.shape[3]
-    memory, norm = value.new_zeros(*batch_heads, head_dim, head_dim), value.new_zeros(*batch_heads, head_dim, 1)
-    scale = value.new_full((*batch_heads, 1), -torch.inf)
+    sequences = (scaled(query), key, with_ones(value), input_gate, nn.functional.logsigmoid(forget_gate))
+    memory = value.new_zeros(*key.shape[:2], key.shape[3], value.shape[3] + 1)
+    scale = value.new_full((*key.shape[:2], 1), -torch.inf)
     outputs = []
     for q, k, v, gate, log_forget in zip(*(sequence.split(chunk_size, dim=2) for sequence in sequences), strict=True):
         log_decay = log_forget.cumsum(dim=2)
-        log_weights = causal_log_weights(log_decay, gate)
         from_memory = log_decay + scale
-        largest = torch.maximum(log_weights.amax(dim=3), from_memory).detach()
-        scores = q @ k.transpose(2, 3) * (log_weights - largest[..., None]).exp()
-        recalled = q * (from_memory - largest).exp()[..., None]
-        sums = scores.sum(dim=3) + (recalled @ norm).squeeze(3)
-        outputs.append(normalised(scores @ v + recalled @ memory, sums, largest))
+        largest = torch.maximum(largest_exponents(log_decay, gate), from_memory)
+        recalled = (q * (from_memory - largest).exp()[..., None]) @ memory
+        outputs.append(normalised(weighted_scores(q, k, log_decay, gate, largest) @ v + recalled, largest))
 
-        # What each token of this chunk, and the memory, still count at the chunk's end.
-        remaining = log_decay[..., -1:]
-        exponents = remaining - log_decay + gate
-        new_scale = torch.maximum(exponents.amax(dim=2, keepdim=True), remaining + scale).detach()
-        kept = (remaining + scale - new_scale).exp()[..., None]
-        written = (k * (exponents - new_scale).exp()[..., None]).transpose(2, 3)
-        memory, norm = kept * memory + written @ v, kept * norm + written.sum(dim=3, keepdim=True)
-        scale = new_scale
+        # At the chunk's end everything counts as it does for the chunk's last token.
+        scale = largest[..., -1:]
+        written = k * (log_decay[..., -1:] - log_decay + gate - scale).exp()[..., None]
+        kept = (from_memory[..., -1:] - scale).exp()[..., None]
+        memory = kept * memory + written.transpose(2, 3) @ v
     return torch.cat(outputs, dim=2)
 
 
-def causal_log_weights(log_decay: torch.Tensor, input_gate: torch.Tensor) -> torch.Tensor:
-    """Exponents F[t] - F[j] + i[j], -inf for j > t: (B, heads, L) twice -> (B, heads, L, L)."""
+def largest_exponents(log_decay: torch.Tensor, input_gate: torch.Tensor) -> torch.Tensor:
+    """m[t], the largest of F[t] - F[j] + i[j] for j <= t: (B, heads, L) each.
+
+    F[t] does not decide which one it is, so no table of all t and j is needed.
+    """
+    index = (input_gate - log_decay).cummax(dim=2).indices
+    return log_decay - log_decay.gather(2, index) + input_gate.gather(2, index)
+
+
+def weighted_scores(
+    query: torch.Tensor, key: torch.Tensor, log_decay: torch.Tensor, input_gate: torch.Tensor, largest: torch.Tensor
+) -> torch.Tensor:
+    """S[t, j] of the module's docstring from a scaled query: (B, heads, L, L), zero for j > t."""
     length = log_decay.shape[2]
     later = torch.ones(length, length, dtype=torch.bool, device=log_decay.device).triu(1)
-    log_weights = log_decay[..., None] + (input_gate - log_decay)[:, :, None]
-    return log_weights.masked_fill(later, -torch.inf)
+    # F[t] - F[j] comes first: long sums, most of which cancel. In place, as only the result of exp is needed again.
+    exponents = (log_decay[..., None] - log_decay[:, :, None]).add_(input_gate[:, :, None]).sub_(largest[..., None])
+    return query @ key.transpose(2, 3) * exponents.masked_fill_(later, -torch.inf).exp_()
 
 
 def scaled(query: torch.Tensor) -> torch.Tensor:
@@ -110,9 +115,20 @@ def scaled(query: torch.Tensor) -> torch.Tensor:
     return query * query.shape[-1] ** -0.5
 
 
-def normalised(numerator: torch.Tensor, sums: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
-    """Divides (B, heads, L, DH) by the normaliser that belongs to exponents relative to `largest` (B, heads, L)."""
-    return numerator / (torch.maximum(sums.abs(), (-largest).exp()) + EPS)[..., None]
+def with_ones(value: torch.Tensor) -> torch.Tensor:
+    """A channel of ones behind those of the value, in which the weights are summed for the normaliser."""
+    return nn.functional.pad(value, (0, 1), value=1.0)
+
+
+def normalised(sums: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
+    """Divides weighted sums of values by their normaliser.
+
+    Args:
+        sums: (B, heads, L, DH + 1) of values `with_ones`.
+        largest: (B, heads, L), m[t] relative to which the weights were taken.
+    """
+    values, ones = sums[..., :-1], sums[..., -1:]
+    return values / (torch.maximum(ones.abs(), (-largest).exp()[..., None]) + EPS)
 
 
 __all__ = ["mlstm_cell"]

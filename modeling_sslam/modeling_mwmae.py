@@ -104,7 +104,7 @@ class MwmaeEmbeddings(nn.Module):
         super().__init__()
         self.config = config
         self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size)
-        self.position_embeddings = nn.Parameter(initial_positions(config))
+        self.position_embeddings = nn.Parameter(initial_positions(config).to(torch.get_default_dtype()))
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size)) if config.use_class_token else None
 
     def patches(self, input_values: torch.Tensor) -> torch.Tensor:
@@ -169,7 +169,7 @@ class MwmaeDecoder(nn.Module):
         self.config = config
         self.embed = nn.Linear(config.hidden_size, sizes.hidden_size)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, sizes.hidden_size))
-        self.position_embeddings = nn.Parameter(initial_decoder_positions(config))
+        self.position_embeddings = nn.Parameter(initial_decoder_positions(config).to(torch.get_default_dtype()))
         self.layers = nn.ModuleList([MwmaeLayer(config, sizes, index) for index in range(sizes.num_hidden_layers)])
         self.norm = nn.LayerNorm(sizes.hidden_size, eps=config.layer_norm_eps)
         self.projection = nn.Linear(sizes.hidden_size, config.patch_size[0] * config.patch_size[1])

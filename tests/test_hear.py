@@ -210,7 +210,7 @@ def test_twenty_minutes_need_less_than_two_gibibytes(name):
         model = HearModel(encoder, type(family.feature_extractor)())
         audio = 0.1 * torch.randn(20 * 60 * 16000)
         embeddings, timestamps = get_timestamp_embeddings(audio, model)
-        assert embeddings.isfinite().all() and abs(timestamps[0, -1] - 1_200_000) < 2 * model.hop_ms
+        assert embeddings.sum().isfinite() and abs(timestamps[0, -1] - 1_200_000) < 2 * model.hop_ms
         with torch.device("meta"):
             missing = AutoModel.from_config(config()).num_parameters() - encoder.num_parameters()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + 4 * missing / 2**30)

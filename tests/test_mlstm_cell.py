@@ -34,23 +34,42 @@ def recurrent(query, key, value, input_gate, forget_gate, eps: float = 1e-6) -> 
     return torch.stack(outputs, dim=2)
 
 
-@pytest.mark.parametrize("gate_scale", [1.0, 6.0], ids=["usual gates", "extreme gates"])
+def values_and_gradients(cell, *inputs: torch.Tensor) -> list[torch.Tensor]:
+    hidden_states = cell(*inputs)
+    weights = torch.randn(hidden_states.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return [hidden_states, *torch.autograd.grad((hidden_states * weights).sum(), inputs)]
+
+
+@pytest.mark.parametrize("gate_scale", [1.0, 8.0], ids=["usual gates", "extreme gates"])
 def test_parallel_form_is_the_recurrence(gate_scale):
+    """With extreme gates normalisers are small, so that gradients see the eps in them."""
     inputs = arguments(23, gate_scale)
-    torch.testing.assert_close(parallel_cell(*inputs), recurrent(*inputs), rtol=1e-9, atol=1e-9)
+    for got, want in zip(
+        values_and_gradients(parallel_cell, *inputs), values_and_gradients(recurrent, *inputs), strict=True
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("gate_scale", [1.0, 8.0], ids=["usual gates", "extreme gates"])
 @pytest.mark.parametrize("chunk_size", [1, 5, 8, 23, 40])
-def test_chunks_change_neither_values_nor_gradients(chunk_size):
+def test_chunks_change_neither_values_nor_gradients(chunk_size, gate_scale):
     """Also where the last chunk is shorter, and where one chunk holds everything."""
-    results = []
-    for cell in (lambda *inputs: chunkwise_cell(*inputs, chunk_size), parallel_cell):
-        inputs = arguments(23)
-        hidden_states = cell(*inputs)
-        hidden_states.square().sum().backward()
-        results.append([hidden_states, *(leaf.grad for leaf in inputs)])
-    for got, want in zip(*results, strict=True):
+    inputs = arguments(23, gate_scale)
+    in_chunks = values_and_gradients(lambda *inputs: chunkwise_cell(*inputs, chunk_size), *inputs)
+    for got, want in zip(in_chunks, values_and_gradients(parallel_cell, *inputs), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "cell", [parallel_cell, lambda *inputs: chunkwise_cell(*inputs, 64)], ids=["parallel", "chunks"]
+)
+def test_long_forgetting_costs_no_precision(cell):
+    """The log of what is left of the first token is -2000, of which float32 keeps three decimals."""
+    inputs = [leaf.detach() for leaf in arguments(251)]
+    inputs[4] -= 10.0
+    want = parallel_cell(*inputs)
+    error = cell(*(leaf.float() for leaf in inputs)) - want
+    assert error.abs().max() < 5e-6 * want.abs().max()
 
 
 @pytest.mark.parametrize(

@@ -105,23 +105,54 @@ def test_long_clips_are_computed_in_chunks_with_the_same_result():
     torch.testing.assert_close(chunked, parallel, atol=1e-5, rtol=1e-4)
 
 
-def test_against_the_package_xlstm():
-    """The layer of the authors of xLSTM has the same parameters."""
-    pytest.importorskip(
-        "xlstm", reason="test-only oracle: pip install --no-deps xlstm==2.0.6 mlstm_kernels omegaconf dacite"
-    )
-    from xlstm.blocks.mlstm.layer import mLSTMLayer, mLSTMLayerConfig
+def test_autocast_multiplies_in_bfloat16_and_keeps_residual_stream_and_cell_in_float32():
+    model = AxlstmModel(tiny_config()).eval()
+    values, cells = torch.stack(clips(40, 40)), []
+    for layer in model.layers:
+        layer.layer.mlstm_cell.outnorm.register_forward_pre_hook(lambda norm, inputs: cells.append(inputs[0].dtype))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = model(values, output_hidden_states=True)
+        projected = model.layers[0].layer.proj_up(output.hidden_states[0])
+    assert {states.dtype for states in output.hidden_states} == {torch.float32}
+    assert (cells, projected.dtype) == ([torch.float32] * 2, torch.bfloat16)
+    assert torch.allclose(output.last_hidden_state, model(values).last_hidden_state, atol=0.1)
 
-    torch.manual_seed(0)
-    settings = mLSTMLayerConfig(
-        embedding_dim=64, context_length=64, proj_factor=2.0, num_heads=4, qkv_proj_blocksize=4, conv1d_kernel_size=4
+
+def test_bfloat16_weights_work_without_autocast():
+    model = AxlstmModel(tiny_config()).eval().bfloat16()
+    assert model(torch.stack(clips(40, 40)).bfloat16()).last_hidden_state.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("chunk_size", [1000, 32], ids=["parallel", "chunks"])
+def test_against_the_package_xlstm(chunk_size):
+    """The layer of the authors of xLSTM has the same parameters."""
+    oracle = pytest.importorskip(
+        "xlstm.blocks.mlstm.layer",
+        reason="a test-only oracle is not installed: "
+        "pip install --no-deps xlstm==2.0.6 mlstm_kernels==2.0.6 omegaconf antlr4-python3-runtime==4.9.3 dacite",
     )
-    theirs = mLSTMLayer(settings)
-    ours = MlstmLayer(64, 128, num_heads=4, projection_block_size=4, conv_kernel=4, norm_eps=1e-5, chunk_size=16)
-    weights = {name.replace("conv1d.conv.", "conv1d."): tensor for name, tensor in theirs.state_dict().items()}
-    ours.load_state_dict({name: weights[name] for name in ours.state_dict()})
-    tokens = torch.randn(2, 64, 64)
-    torch.testing.assert_close(ours(tokens), theirs(tokens), atol=1e-4, rtol=1e-3)
+    torch.manual_seed(0)
+    settings = oracle.mLSTMLayerConfig(
+        embedding_dim=64, context_length=251, proj_factor=2.0, num_heads=4, qkv_proj_blocksize=4, conv1d_kernel_size=4
+    )
+    theirs = oracle.mLSTMLayer(settings)
+    for parameter in theirs.parameters():  # the gates' weights are zero at first
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    ours = MlstmLayer(64, 128, 4, 4, conv_kernel=4, norm_eps=1e-5, chunk_size=chunk_size)
+    ours.load_state_dict({our_name(name): tensor for name, tensor in theirs.state_dict().items()})
+    tokens = torch.randn(2, 251, 64)
+    got, want = ours(tokens), theirs(tokens)
+    torch.testing.assert_close(got, want, atol=2e-5, rtol=0)
+    got.square().sum().backward()
+    want.square().sum().backward()
+    gradients = {our_name(name): parameter.grad for name, parameter in theirs.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        largest = gradients[name].abs().max()
+        assert torch.allclose(parameter.grad, gradients[name], atol=2e-5 * largest, rtol=0), name
+
+
+def our_name(theirs: str) -> str:
+    return theirs.replace("conv1d.conv.", "conv1d.")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_long_clips_are_computed_in_chunks_with_the_same_result():
 
 
 def test_autocast_multiplies_in_bfloat16_and_keeps_residual_stream_and_cell_in_float32():
+    torch.manual_seed(0)
     model = AxlstmModel(tiny_config()).eval()
     values, cells = torch.stack(clips(40, 40)), []
     for layer in model.layers:
@@ -115,7 +116,8 @@ def test_autocast_multiplies_in_bfloat16_and_keeps_residual_stream_and_cell_in_f
         projected = model.layers[0].layer.proj_up(output.hidden_states[0])
     assert {states.dtype for states in output.hidden_states} == {torch.float32}
     assert (cells, projected.dtype) == ([torch.float32] * 2, torch.bfloat16)
-    assert torch.allclose(output.last_hidden_state, model(values).last_hidden_state, atol=0.1)
+    want = model(values).last_hidden_state
+    assert (output.last_hidden_state - want).norm() < 0.02 * want.norm()
 
 
 def test_bfloat16_weights_work_without_autocast():

@@ -228,7 +228,7 @@ def main() -> None:
                 rows.append(dataclasses.asdict(row))
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        run = describe_run(model="SSLAM", dataset="noise")
+        run = describe_run(model="named in each row", dataset="noise")
         arguments.output.write_text(json.dumps(run | {"rows": rows}, indent=1))
 
 

@@ -3,7 +3,7 @@ import torch
 
 from training import benchmark_sequence
 from training.benchmark_measure import peak_tensor_memory
-from training.benchmark_sequence import comparison_row, encoder_rows, growth_row, scan_rows
+from training.benchmark_sequence import cell_rows, comparison_row, encoder_rows, growth_row, scan_rows
 
 
 def test_peak_memory_counts_what_is_alive_at_a_time():
@@ -37,6 +37,14 @@ def test_scan_rows_compare_every_length_with_what_is_there(monkeypatch):
     assert rows["scan of 4 tokens against transformers' loop"].value > 0
     assert rows["scan of 32 tokens against transformers' loop"].value is None
     assert "8x the tokens" in rows["growth of the scan"].measure
+
+
+def test_cell_rows_compare_chunks_with_the_parallel_form(monkeypatch):
+    monkeypatch.setattr(benchmark_sequence, "LENGTHS", (200, 800))
+    rows = {row.name: row for row in cell_rows()}
+    short, long = (rows[f"cpu mLSTM, 1 x {length} tokens in chunks against all at once"] for length in (200, 800))
+    assert long.value > short.value > 0
+    assert rows["growth of the cpu mLSTM"].value > 0.5
 
 
 def test_encoder_rows_are_relative_to_the_transformer(monkeypatch):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from modeling_sslam import AxlstmConfig, AxlstmModel, SsamConfig, SsamModel, SsastMaeConfig, SsastMaeModel
+from modeling_sslam.mlstm_cell import chunkwise_cell, parallel_cell
 from modeling_sslam.selective_scan import ChunkedScan, fused_kernel, fused_scan
 from training.benchmark_measure import Row, fastest, peak_tensor_memory
 
@@ -113,6 +114,36 @@ def growth_row(name: str, costs: list[tuple[float, float]]) -> Row:
     return Row(f"growth of the {name}", long_seconds, measure, min(time_share, memory_share), 0.8, long_peak)
 
 
+def cell_arguments(length: int, clips: int, device: str) -> list[torch.Tensor]:
+    """Arguments of `mlstm_cell` with the heads of AxLSTM tiny; forget gates as at the start of training."""
+    config = AxlstmConfig.tiny()
+    heads = config.num_cell_heads
+    generator = torch.Generator(device).manual_seed(0)
+    shapes = [(clips, heads, length, config.inner_size // heads)] * 3 + [(clips, heads, length)] * 2
+    arguments = [torch.randn(shape, generator=generator, device=device) for shape in shapes]
+    arguments[-1] += 4.0
+    return [argument.requires_grad_() for argument in arguments]
+
+
+def cell_rows(clips: int = 1, device: str = "cpu") -> list[Row]:
+    """Forward and backward of the mLSTM cell in chunks against its parallel form, and the growth of the former."""
+    in_chunks = functools.partial(chunkwise_cell, chunk_size=AxlstmConfig().chunk_size)
+    rows, costs = [], []
+    for length in LENGTHS:
+        arguments = cell_arguments(length, clips, device)
+        cost, parallel_cost = (
+            (fastest(work, 3, device), peak_tensor_memory(work, device))
+            for work in (forward_backward(cell, arguments) for cell in (in_chunks, parallel_cell))
+        )
+        costs.append(cost)
+        rows.append(
+            comparison_row(
+                f"{device} mLSTM, {clips} x {length} tokens in chunks against all at once", *cost, *parallel_cost
+            )
+        )
+    return [*rows, growth_row(f"{device} mLSTM", costs)]
+
+
 @torch.inference_mode()
 def encoder_rows(size: str, clips: int = 1, device: str = "cpu") -> list[Row]:
     """Clips a second of each architecture, by length of the audio, against the transformer baseline.
@@ -160,9 +191,11 @@ def gpu_scan_rows(clips: int = 16) -> list[Row]:
 
 SEQUENCE_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "scan": scan_rows,
+    "mlstm": cell_rows,
     **{f"encoders-{size}": functools.partial(encoder_rows, size) for size in DURATIONS},
 }
 GPU_SEQUENCE_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "gpu-scan": gpu_scan_rows,
+    "gpu-mlstm": functools.partial(cell_rows, 16, "cuda"),
     **{f"gpu-encoders-{size}": functools.partial(encoder_rows, size, 64, "cuda") for size in DURATIONS},
 }

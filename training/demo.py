@@ -188,7 +188,7 @@ def draw(data: DemoData, checkpoint: pathlib.Path, output: pathlib.Path, probes:
     )
     extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     labelled, evaluation = list(data.tasks.values())[-1]
-    clips = labelled_clips(labelled, evaluation, extractor).evaluation[0][:2]
+    clips = labelled_clips(labelled, evaluation, extractor).evaluation.spectrograms[:2]
     model = AutoModelForPreTraining.from_pretrained(checkpoint)
     recipe = load_arguments(checkpoint / "recipe.yaml")
     objective = build_objective(recipe.objective.name, recipe.objective.options, model)

@@ -38,6 +38,16 @@ def test_two_wrong_models_can_be_right_together():
     assert second == {"accuracy": 0, "cumulative_accuracy": 1}
 
 
+def test_mean_scores_outlive_a_run_that_is_resumed_at_its_end(tmp_path):
+    means = EpochMeans(AverageArguments(scores=True), single_label_metrics)
+    means.compute_metrics(EvalPrediction(numpy.array([[2.0, 1], [2, 1]]), numpy.eye(2)))
+    (tmp_path / "checkpoint-4").mkdir()
+    means.on_save(TrainingArguments(output_dir=str(tmp_path), use_cpu=True), TrainerState(global_step=4), None)
+    again = EpochMeans(means.arguments, single_label_metrics)
+    again.resume(tmp_path / "checkpoint-4")
+    assert again.cumulative == {"cumulative_accuracy": 0.5}
+
+
 def test_weights_of_the_chosen_epochs(tmp_path):
     model = torch.nn.Linear(1, 1, bias=False)
     arguments, state = TrainingArguments(output_dir=str(tmp_path), use_cpu=True), TrainerState(global_step=4)

@@ -93,7 +93,7 @@ class EpochMeans(TrainerCallback):
         if self.arguments.scores:
             self.scores.add({"scores": torch.from_numpy(expit(prediction.predictions))})
             mean = self.metrics(self.scores.mean["scores"].numpy(), prediction.label_ids)
-            self.cumulative = {f"cumulative_{name}": value for name, value in mean.items()}
+            self.cumulative = {f"cumulative_{name}": float(value) for name, value in mean.items()}
         return results | self.cumulative
 
     def on_epoch_end(self, args, state, control, model: nn.Module, **kwargs) -> None:
@@ -104,13 +104,15 @@ class EpochMeans(TrainerCallback):
     def on_save(self, args, state, control, **kwargs) -> None:
         if state.is_world_process_zero:
             folder = pathlib.Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-            torch.save({"scores": self.scores.state_dict(), "weights": self.weights.state_dict()}, folder / self.FILE)
+            state = {"scores": self.scores.state_dict(), "weights": self.weights.state_dict()}
+            torch.save(state | {"cumulative": self.cumulative}, folder / self.FILE)
 
     def resume(self, checkpoint: pathlib.Path) -> None:
         """Goes on from a checkpoint folder of `Trainer`."""
         means = torch.load(checkpoint / self.FILE, map_location="cpu", weights_only=True)
         self.scores.load_state_dict(means["scores"])
         self.weights.load_state_dict(means["weights"])
+        self.cumulative = means["cumulative"]
 
     def load_mean_weights(self, model: nn.Module) -> None:
         """Gives `model` the mean of the weights.

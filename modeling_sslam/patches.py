@@ -67,7 +67,8 @@ def patch_attention_mask(
 ) -> torch.Tensor:
     """Which patch tokens are real, given which frames are: a patch counts when all its frames do.
 
-    So a padded clip keeps exactly the patches that it has when it is alone.
+    So a padded clip keeps exactly the patches that it has when it is alone. A clip shorter than a patch, which cannot
+    be alone, keeps its first patch, lest nothing be left of it.
 
     Args:
         attention_mask: (B, T), nonzero = real frame.
@@ -77,5 +78,7 @@ def patch_attention_mask(
     Returns:
         (B, L) bool, time-major.
     """
-    whole = attention_mask.bool().unfold(1, patch_frames, stride or patch_frames).all(dim=2)
+    real = attention_mask.bool()
+    whole = real.unfold(1, patch_frames, stride or patch_frames).all(dim=2)
+    whole[:, 0] |= real[:, 0]
     return whole.repeat_interleave(num_frequency, dim=1)

@@ -38,6 +38,11 @@ def test_a_patch_is_real_when_all_its_frames_are():
     assert patch_attention_mask(frames, 16, 2).tolist() == [[True, True, False, False, False, False]]
 
 
+def test_a_clip_shorter_than_a_patch_keeps_its_first():
+    frames = torch.tensor([[1] * 5 + [0] * 43, [0] * 48])
+    assert patch_attention_mask(frames, 16, 1).tolist() == [[True, False, False], [False] * 3]
+
+
 def test_patchify_takes_patches_and_their_cells_in_time_order():
     clip = torch.arange(5 * 7).reshape(1, 5, 7)  # one frame and one bin fill no patch
     patches = patchify(clip, (2, 3))

@@ -122,6 +122,16 @@ def test_layer_means_leave_out_special_tokens_and_padding(spectrograms):
     torch.testing.assert_close(alone[:, -1], last[:, model.config.num_special_tokens :].mean(dim=1))
 
 
+def test_layer_means_of_a_clip_shorter_than_a_patch(spectrograms):
+    model = SslamModel(tiny_config()).eval()
+    mask = torch.ones(spectrograms.shape[:2], dtype=torch.int32)
+    mask[0, 3:] = 0
+    with torch.no_grad():
+        means = layer_means(model, spectrograms, mask)
+    assert means.isfinite().all()
+    assert means[0].abs().max() > 0
+
+
 def test_an_encoder_trains_below_its_weighted_layers(spectrograms):
     model = WeightedLayersClassifier(SslamModel(tiny_config()), num_classes=3)
     model(spectrograms).logits.square().sum().backward()

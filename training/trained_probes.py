@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from modeling_sslam.pooling import AttentivePooling
+from modeling_sslam.pooling import AttentivePooling, masked_mean
 
 from .losses import bce_per_clip, cross_entropy
 
@@ -72,10 +72,8 @@ def layer_means(
     """
     output = encoder(input_values, attention_mask=attention_mask, output_hidden_states=True)
     layers = torch.stack(output.hidden_states[1:], dim=1)[:, :, encoder.config.num_special_tokens :].float()
-    if output.token_mask is None:
-        return layers.mean(dim=2)
-    real = output.token_mask[:, None, :, None].to(layers.dtype)
-    return (layers * real).sum(dim=2) / real.sum(dim=2)
+    token_mask = None if output.token_mask is None else output.token_mask.repeat_interleave(layers.shape[1], dim=0)
+    return masked_mean(layers.flatten(0, 1), token_mask).unflatten(0, layers.shape[:2])
 
 
 class WeightedLayersClassifier(nn.Module):

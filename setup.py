@@ -18,7 +18,7 @@ DEV = ["jinja2", "parameterized", "pytest", "pytest-xdist", "ruff", "setuptools>
 setup(
     name="modeling-sslam",
     version="0.1.0",
-    description="Self-supervised spectrogram encoders (SSLAM, EAT) for transformers",
+    description="Self-supervised audio encoders for transformers: SSLAM, EAT, SSAST, Audio Mamba, AxLSTM, MW-MAE",
     license="MIT",
     license_files=["LICENSE"],
     packages=["modeling_sslam", "training", "training.objectives"],

@@ -121,7 +121,7 @@ class MaskedPatchEmbeddings(nn.Module):
         else:
             hidden_states = self._mask(patches + positions, bool_masked_pos, mask_token)
 
-        token_mask = self._token_mask(attention_mask, input_values)
+        token_mask = patch_attention_mask(attention_mask, input_values, self.config.patch_size[0], num_frequency)
         if self.class_token is not None:
             hidden_states = torch.cat([self.class_token.expand(num_clips, -1, -1), hidden_states], dim=1)
             token_mask = with_class_token(token_mask)
@@ -139,17 +139,6 @@ class MaskedPatchEmbeddings(nn.Module):
                 f"{tuple(patches.shape[:2])} clips and patches"
             )
         return torch.where(bool_masked_pos[..., None], mask_token.to(patches.dtype), patches)
-
-    def _token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
-        """(B, T) frame mask -> (B, L) patch mask."""
-        if attention_mask is None:
-            return None
-        if attention_mask.shape != input_values.shape[:2]:
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
-                f"{tuple(input_values.shape[:2])} clips and frames"
-            )
-        return patch_attention_mask(attention_mask, self.config.patch_size[0], self.config.num_frequency_patches)
 
     def outputs(self, sequence: torch.Tensor, token_mask: torch.Tensor | None) -> MaskedPatchModelOutput:
         """Takes the class token off again: what `forward` returned, behind the blocks and the norm, as an output."""

@@ -310,14 +310,8 @@ class MwmaeModel(MwmaePreTrainedModel):
 
     def token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
         """(B, T) frame mask -> (B, L) patch mask. Raises ValueError for a mask of another shape than the clips'."""
-        if attention_mask is None:
-            return None
-        if attention_mask.shape != input_values.shape[:2]:
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
-                f"{tuple(input_values.shape[:2])} clips and frames"
-            )
-        return patch_attention_mask(attention_mask, self.config.time_stride, self.config.num_frequency_patches)
+        config = self.config
+        return patch_attention_mask(attention_mask, input_values, config.time_stride, config.num_frequency_patches)
 
 
 def cut_windows(

@@ -21,12 +21,12 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssast import SsastConfig
-from .frame_loss import frame_loss
 from .initializers import init_as_torch
 from .learned_positions import fit_positions
 from .masking import gather_tokens, split_indices
 from .patches import PatchEmbedding, patch_attention_mask
 from .pooling import masked_mean
+from .time_steps import frame_loss, time_steps
 from .transformer_layers import PreNormLayer, SelfAttention
 
 
@@ -216,30 +216,17 @@ class SsastModel(SsastPreTrainedModel):
             ValueError: wrong rank or size of an argument, see the message.
         """
         hidden_states = self.embeddings(input_values, masked_indices, mask_token)
-        token_mask = self._token_mask(attention_mask, input_values)
-        # The class tokens are always attended to, so that no query is left without a key.
-        num_special = self.config.num_special_tokens
-        key_mask = None if token_mask is None else nn.functional.pad(token_mask, (num_special, 0), value=True)
-        attention_mask = create_bidirectional_mask(
-            config=self.config, inputs_embeds=hidden_states, attention_mask=key_mask
+        config = self.config
+        token_mask = patch_attention_mask(
+            attention_mask, input_values, config.patch_size[0], config.num_frequency_patches, config.time_stride
         )
+        # The class tokens are always attended to, so that no query is left without a key.
+        num_special = config.num_special_tokens
+        key_mask = None if token_mask is None else nn.functional.pad(token_mask, (num_special, 0), value=True)
+        attention_mask = create_bidirectional_mask(config=config, inputs_embeds=hidden_states, attention_mask=key_mask)
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask, **kwargs)
         return SsastModelOutput(last_hidden_state=self.norm(hidden_states), token_mask=token_mask)
-
-    def _token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
-        """(B, T) frame mask -> (B, L) patch mask."""
-        if attention_mask is None:
-            return None
-        if attention_mask.shape != input_values.shape[:2]:
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
-                f"{tuple(input_values.shape[:2])} clips and frames"
-            )
-        config = self.config
-        return patch_attention_mask(
-            attention_mask, config.patch_size[0], config.num_frequency_patches, config.patch_stride[0]
-        )
 
 
 class SsastPredictionHead(nn.Module):
@@ -403,13 +390,9 @@ class SsastForAudioFrameClassification(SsastPreTrainedModel):
             `TokenClassifierOutput` with logits (B, S, C).
         """
         encoded = self.ssast(input_values, attention_mask=attention_mask, **kwargs)
-        num_frequency = self.config.num_frequency_patches
-        patches = encoded.last_hidden_state[:, self.config.num_special_tokens :].unflatten(1, (-1, num_frequency))
-        logits = self.classifier(self.pooled_norm(patches.mean(dim=2)))
-        loss = None
-        if labels is not None:
-            time_mask = None if encoded.token_mask is None else encoded.token_mask[:, ::num_frequency]
-            loss = frame_loss(logits, labels, time_mask)
+        steps, time_mask = time_steps(encoded, self.config)
+        logits = self.classifier(self.pooled_norm(steps))
+        loss = None if labels is None else frame_loss(logits, labels, time_mask)
         return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )

@@ -24,12 +24,12 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_sslam import SslamConfig
-from .frame_loss import frame_loss
 from .initializers import init_as_torch
 from .masking import gather_tokens, split_indices, visible_tokens
 from .patches import PatchEmbedding, patch_attention_mask
 from .pooling import AttentivePooling, linear_softmax, masked_mean
 from .positions import time_frequency_table
+from .time_steps import frame_loss, time_steps
 from .transformer_layers import DropPath, FeedForward, SelfAttention
 
 
@@ -263,7 +263,8 @@ class SslamModel(SslamPreTrainedModel):
             ValueError: wrong rank or size of an argument, see the message.
         """
         patches = self.embeddings.patches(input_values)
-        token_mask = self._token_mask(attention_mask, input_values)
+        num_frequency = self.config.num_frequency_patches
+        token_mask = patch_attention_mask(attention_mask, input_values, self.config.patch_size, num_frequency)
         if bool_masked_pos is not None:
             visible_indices = visible_tokens(bool_masked_pos, *patches.shape[:2]).to(patches.device)
         if visible_indices is not None:
@@ -280,17 +281,6 @@ class SslamModel(SslamPreTrainedModel):
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask, **kwargs)
         return SslamModelOutput(last_hidden_state=hidden_states, token_mask=token_mask)
-
-    def _token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
-        """(B, T) frame mask -> (B, L) patch mask."""
-        if attention_mask is None:
-            return None
-        if attention_mask.shape != input_values.shape[:2]:
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
-                f"{tuple(input_values.shape[:2])} clips and frames"
-            )
-        return patch_attention_mask(attention_mask, self.config.patch_size, self.config.num_frequency_patches)
 
     def _keep_visible(
         self, patches: torch.Tensor, token_mask: torch.Tensor | None, visible: torch.Tensor
@@ -460,13 +450,9 @@ class SslamForAudioFrameClassification(SslamPreTrainedModel):
             `TokenClassifierOutput` with logits (B, T / patch_size, C).
         """
         encoded = self.sslam(input_values, attention_mask=attention_mask, **kwargs)
-        patches = encoded.last_hidden_state[:, 1:].unflatten(1, (-1, self.config.num_frequency_patches))
-        logits = self.classifier(self.norm(patches.mean(dim=2)))
-        loss = None
-        if labels is not None:
-            num_frequency = self.config.num_frequency_patches
-            time_mask = None if encoded.token_mask is None else encoded.token_mask[:, ::num_frequency]
-            loss = frame_loss(logits, labels, time_mask)
+        steps, time_mask = time_steps(encoded, self.config)
+        logits = self.classifier(self.norm(steps))
+        loss = None if labels is None else frame_loss(logits, labels, time_mask)
         return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )

@@ -63,21 +63,35 @@ def check_spectrogram(input_values: torch.Tensor, patch_size: tuple[int, int]) -
 
 
 def patch_attention_mask(
-    attention_mask: torch.Tensor, patch_frames: int, num_frequency: int, stride: int | None = None
-) -> torch.Tensor:
+    attention_mask: torch.Tensor | None,
+    input_values: torch.Tensor,
+    patch_frames: int,
+    num_frequency: int,
+    stride: int | None = None,
+) -> torch.Tensor | None:
     """Which patch tokens are real, given which frames are: a patch counts when all its frames do.
 
     So a padded clip keeps exactly the patches that it has when it is alone. A clip shorter than a patch, which cannot
     be alone, keeps its first patch, lest nothing be left of it.
 
     Args:
-        attention_mask: (B, T), nonzero = real frame.
+        attention_mask: (B, T), nonzero = real frame; None when nothing is padded.
+        input_values: (B, T, F), which it belongs to.
         patch_frames: frames of a patch.
         num_frequency: patches along frequency.
         stride: frames from one patch to the next; `patch_frames` when None.
     Returns:
-        (B, L) bool, time-major.
+        (B, L) bool, time-major; None for None.
+    Raises:
+        ValueError: a mask of other clips or frames than `input_values`.
     """
+    if attention_mask is None:
+        return None
+    if attention_mask.shape != input_values.shape[:2]:
+        raise ValueError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
+            f"{tuple(input_values.shape[:2])} clips and frames"
+        )
     real = attention_mask.bool()
     whole = real.unfold(1, patch_frames, stride or patch_frames).all(dim=2)
     whole[:, 0] |= real[:, 0]

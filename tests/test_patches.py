@@ -35,12 +35,14 @@ def test_clip_shorter_than_a_patch():
 
 def test_a_patch_is_real_when_all_its_frames_are():
     frames = torch.tensor([[1] * 31 + [0] * 17])
-    assert patch_attention_mask(frames, 16, 2).tolist() == [[True, True, False, False, False, False]]
+    assert patch_attention_mask(frames, torch.zeros(1, 48, 32), 16, 2).tolist() == [
+        [True, True, False, False, False, False]
+    ]
 
 
 def test_a_clip_shorter_than_a_patch_keeps_its_first():
     frames = torch.tensor([[1] * 5 + [0] * 43, [0] * 48])
-    assert patch_attention_mask(frames, 16, 1).tolist() == [[True, False, False], [False] * 3]
+    assert patch_attention_mask(frames, torch.zeros(2, 48, 16), 16, 1).tolist() == [[True, False, False], [False] * 3]
 
 
 def test_patchify_takes_patches_and_their_cells_in_time_order():

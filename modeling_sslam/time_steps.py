@@ -1,7 +1,24 @@
-"""Loss of classifiers that decide for every time step."""
+"""Input and loss of classifiers that decide for every time step."""
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
+from transformers.utils import ModelOutput
+
+
+def time_steps(encoded: ModelOutput, config: PreTrainedConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What an encoder gives for each time step, the mean over its frequency patches, and which steps are real.
+
+    Args:
+        encoded: with `last_hidden_state` (B, special tokens + L, D) and `token_mask` (B, L) bool or None.
+        config: of the encoder.
+    Returns:
+        (B, T', D) and (B, T') bool or None.
+    """
+    num_frequency = config.num_frequency_patches
+    patches = encoded.last_hidden_state[:, config.num_special_tokens :]
+    time_mask = None if encoded.token_mask is None else encoded.token_mask[:, ::num_frequency]
+    return patches.unflatten(1, (-1, num_frequency)).mean(dim=2), time_mask
 
 
 def frame_loss(logits: torch.Tensor, labels: torch.Tensor, time_mask: torch.Tensor | None) -> torch.Tensor:

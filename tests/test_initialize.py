@@ -101,3 +101,17 @@ def test_fields_that_a_configuration_inherits_are_known():
     options = {"hidden_size": 32, "num_hidden_layers": 1, "state_size": 4}
     model, _ = build_model(ModelArguments(model_type="ssam", options=options))
     assert (model.config.hidden_size, model.config.state_size) == (32, 4)
+
+
+def test_options_replace_those_of_a_checkpoint_as_if_they_had_been_its_own(tmp_path):
+    """The configuration sees them when it is made: the lists of a recipe become tuples, and wrong values are refused."""
+    frames = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    frames |= {"patch_size": [2, 128], "position_grid": [8, 1]}
+    build_model(ModelArguments(model_type="ssast", options=frames))[0].save_pretrained(tmp_path)
+
+    def again(**options):
+        return build_model(ModelArguments(model_type="ssast", init_from=str(tmp_path), options=options))[0]
+
+    assert again(patch_size=[2, 128], pooling="cls").config.patch_size == (2, 128)
+    with pytest.raises(ValueError, match="pooling is 'last'"):
+        again(pooling="last")

@@ -89,7 +89,7 @@ def _is_ours(source: pathlib.Path, model_type: str) -> bool:
 
 def _load_ours(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, TeacherWeights]:
     """From a checkpoint folder of a pretraining run, or a `save_pretrained` folder, which has no teacher."""
-    config = AutoConfig.from_pretrained(source, **options)
+    config = _updated(AutoConfig.from_pretrained(source), options)
     model = AutoModelForPreTraining.from_pretrained(source, config=config, dtype="float32")
     teacher = source / TEACHER_FILE
     return model, load_file(teacher) if teacher.exists() else None

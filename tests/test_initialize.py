@@ -104,7 +104,7 @@ def test_fields_that_a_configuration_inherits_are_known():
 
 
 def test_options_replace_those_of_a_checkpoint_as_if_they_had_been_its_own(tmp_path):
-    """The configuration sees them when it is made: the lists of a recipe become tuples, and wrong values are refused."""
+    """The configuration sees them when it is made: lists of a recipe become tuples, and wrong values are refused."""
     frames = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     frames |= {"patch_size": [2, 128], "position_grid": [8, 1]}
     build_model(ModelArguments(model_type="ssast", options=frames))[0].save_pretrained(tmp_path)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -25,6 +26,14 @@ def tiny_config(**overrides) -> SslamConfig:
         "mask_noise_std": 0.0,
     }
     return SslamConfig(**(sizes | overrides))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator():
+    """A run in this process must not inherit the settings of one in an earlier test, whichever file that stands in."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

@@ -29,12 +29,6 @@ def straight(clips, tmp_path_factory):
     return output
 
 
-@pytest.fixture(autouse=True)
-def _fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 def losses(output: pathlib.Path) -> list[float]:
     return [line["loss"] for line in read_metrics(output / "metrics.jsonl")]
 

@@ -16,12 +16,6 @@ def folders(tmp_path_factory):
     return write_clips(folder / "training"), write_clips(folder / "held_out", 4)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 def plateau(folders, output, **overrides) -> PretrainArguments:
     """Six updates, evaluated after every second one, the rate halved after every evaluation that is no improvement."""
     training, held_out = folders

@@ -32,12 +32,6 @@ def clips(tmp_path_factory):
     return write_clips(tmp_path_factory.mktemp("data") / "clips")
 
 
-@pytest.fixture(autouse=True)
-def _fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 def start(*command: str, cwd: pathlib.Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess:
     """Runs a command of the virtual environment on the CPU, one thread a process."""
     variables = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | environment

@@ -117,7 +117,7 @@ def test_autocast_multiplies_in_bfloat16_and_keeps_residual_stream_and_cell_in_f
     assert {states.dtype for states in output.hidden_states} == {torch.float32}
     assert (cells, projected.dtype) == ([torch.float32] * 2, torch.bfloat16)
     want = model(values).last_hidden_state
-    assert (output.last_hidden_state - want).norm() < 0.03 * want.norm()
+    assert (output.last_hidden_state - want).norm() < 0.02 * want.norm()
 
 
 def test_bfloat16_weights_work_without_autocast():

@@ -23,8 +23,9 @@ from training.seeding import seeded_generator
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 BIN = pathlib.Path(sys.executable).parent
-# `accelerate launch --cpu --num_processes 2` starts one process without a word; this starts two.
-TWO_PROCESSES = ["torchrun", "--standalone", "--nproc_per_node", "2"]
+# `accelerate launch --cpu --num_processes 2` starts one process without a word; this starts two. They meet at
+# the loopback address, so that it does not matter whether the machine's name can be resolved.
+TWO_PROCESSES = ["torchrun", "--standalone", "--local-addr", "127.0.0.1", "--nproc_per_node", "2"]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_masked_patch import MaskedPatchConfig
 from .initializers import init_as_torch, init_xavier
 from .masking import random_mask
-from .patches import PatchEmbedding, patch_attention_mask
+from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
 from .pooling import masked_mean
 from .positions import time_frequency_table
 
@@ -49,12 +49,7 @@ class MaskedPatchModelOutput(ModelOutput):
         if self.class_hidden_state is None:
             return self.last_hidden_state, self.token_mask
         tokens = torch.cat([self.class_hidden_state[:, None], self.last_hidden_state], dim=1)
-        return tokens, with_class_token(self.token_mask)
-
-
-def with_class_token(token_mask: torch.Tensor | None) -> torch.Tensor | None:
-    """(B, L) -> (B, 1 + L): the class token is always real."""
-    return None if token_mask is None else nn.functional.pad(token_mask, (1, 0), value=True)
+        return tokens, with_special_tokens(self.token_mask, 1)
 
 
 @dataclass
@@ -80,7 +75,7 @@ class MaskedPatchEmbeddings(nn.Module):
     def __init__(self, config: MaskedPatchConfig):
         super().__init__()
         self.config = config
-        self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size)
+        self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size, num_mel_bins=config.num_mel_bins)
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size)) if config.use_class_token else None
 
     def forward(
@@ -108,10 +103,6 @@ class MaskedPatchEmbeddings(nn.Module):
         patches = self.patch_embeddings(input_values).to(dtype)
         num_clips, num_patches, hidden_size = patches.shape
         num_frequency = self.config.num_frequency_patches
-        if input_values.shape[2] != self.config.num_mel_bins:
-            raise ValueError(
-                f"input_values has {input_values.shape[2]} mel bins, but the model expects {self.config.num_mel_bins}"
-            )
         positions = time_frequency_table(num_patches // num_frequency, num_frequency, hidden_size, patches.device)
         positions = positions.to(dtype)
         if bool_masked_pos is None:
@@ -124,7 +115,7 @@ class MaskedPatchEmbeddings(nn.Module):
         token_mask = patch_attention_mask(attention_mask, input_values, self.config.patch_size[0], num_frequency)
         if self.class_token is not None:
             hidden_states = torch.cat([self.class_token.expand(num_clips, -1, -1), hidden_states], dim=1)
-            token_mask = with_class_token(token_mask)
+            token_mask = with_special_tokens(token_mask, 1)
         return hidden_states, token_mask
 
     def _mask(

@@ -29,7 +29,7 @@ from .configuration_mwmae import MwmaeConfig, TransformerSizes
 from .initializers import init_lecun, init_xavier
 from .masked_patch_encoder import MaskedPatchForAudioClassification
 from .masking import gather_tokens, random_mask
-from .patches import PatchEmbedding, patch_attention_mask
+from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
 from .positions import sincos_table, time_frequency_table
 from .transformer_layers import FeedForward
 from .window_attention import HeadGroup, WindowAttention
@@ -92,18 +92,13 @@ def initial_decoder_positions(config: MwmaeConfig) -> torch.Tensor:
     return nn.functional.pad(table, (0, 0, config.num_special_tokens, 0))[None]
 
 
-def with_special_tokens(token_mask: torch.Tensor | None, num_special: int) -> torch.Tensor | None:
-    """(B, L) -> (B, S + L): special tokens are always real."""
-    return None if token_mask is None else nn.functional.pad(token_mask, (num_special, 0), value=True)
-
-
 class MwmaeEmbeddings(nn.Module):
     """Patches with trained positions, and the class token, which has one too."""
 
     def __init__(self, config: MwmaeConfig):
         super().__init__()
         self.config = config
-        self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size)
+        self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size, num_mel_bins=config.num_mel_bins)
         self.position_embeddings = nn.Parameter(initial_positions(config).to(torch.get_default_dtype()))
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size)) if config.use_class_token else None
 
@@ -113,10 +108,6 @@ class MwmaeEmbeddings(nn.Module):
         Raises:
             ValueError: wrong rank, less than a patch, or other mel bins than configured.
         """
-        if input_values.shape[-1] != self.config.num_mel_bins and input_values.ndim == 3:
-            raise ValueError(
-                f"input_values has {input_values.shape[2]} mel bins, but the model expects {self.config.num_mel_bins}"
-            )
         return self.patch_embeddings(input_values)
 
     def with_positions(self, patches: torch.Tensor) -> torch.Tensor:

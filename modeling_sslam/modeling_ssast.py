@@ -24,7 +24,7 @@ from .configuration_ssast import SsastConfig
 from .initializers import init_as_torch
 from .learned_positions import fit_positions
 from .masking import gather_tokens, split_indices
-from .patches import PatchEmbedding, patch_attention_mask
+from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
 from .pooling import masked_mean
 from .time_steps import frame_loss, time_steps
 from .transformer_layers import PreNormLayer, SelfAttention
@@ -71,7 +71,9 @@ class SsastEmbeddings(nn.Module):
         super().__init__()
         self.config = config
         num_time, num_frequency = config.position_grid
-        self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size, config.patch_stride)
+        self.patch_embeddings = PatchEmbedding(
+            config.hidden_size, config.patch_size, config.patch_stride, config.num_mel_bins
+        )
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
         self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
         # As in the official files: the class tokens', then all time steps of the lowest frequency patch, and so on.
@@ -97,10 +99,6 @@ class SsastEmbeddings(nn.Module):
         """
         # In the weights' precision, also under autocast: the residual stream then is too, as in the official code.
         patches = self.patch_embeddings(input_values).to(self.class_token.dtype)
-        if input_values.shape[2] != self.config.num_mel_bins:
-            raise ValueError(
-                f"input_values has {input_values.shape[2]} mel bins, but the model expects {self.config.num_mel_bins}"
-            )
         if masked_indices is not None:
             if mask_token is None:
                 raise ValueError("masked_indices needs mask_token, what stands for masked patches: use ForPreTraining")
@@ -220,9 +218,7 @@ class SsastModel(SsastPreTrainedModel):
         token_mask = patch_attention_mask(
             attention_mask, input_values, config.patch_size[0], config.num_frequency_patches, config.time_stride
         )
-        # The class tokens are always attended to, so that no query is left without a key.
-        num_special = config.num_special_tokens
-        key_mask = None if token_mask is None else nn.functional.pad(token_mask, (num_special, 0), value=True)
+        key_mask = with_special_tokens(token_mask, config.num_special_tokens)
         attention_mask = create_bidirectional_mask(config=config, inputs_embeds=hidden_states, attention_mask=key_mask)
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask, **kwargs)

@@ -26,7 +26,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .configuration_sslam import SslamConfig
 from .initializers import init_as_torch
 from .masking import gather_tokens, split_indices, visible_tokens
-from .patches import PatchEmbedding, patch_attention_mask
+from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
 from .pooling import AttentivePooling, linear_softmax, masked_mean
 from .positions import time_frequency_table
 from .time_steps import frame_loss, time_steps
@@ -81,7 +81,9 @@ class SslamEmbeddings(nn.Module):
     def __init__(self, config: SslamConfig):
         super().__init__()
         self.config = config
-        self.patch_embeddings = PatchEmbedding(config.hidden_size, (config.patch_size, config.patch_size))
+        self.patch_embeddings = PatchEmbedding(
+            config.hidden_size, (config.patch_size, config.patch_size), num_mel_bins=config.num_mel_bins
+        )
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
         # Saved with the weights: numpy made the official table, and its float32 sines differ in the last digits.
         self.register_buffer("position_embeddings", position_embeddings(config))
@@ -95,10 +97,6 @@ class SslamEmbeddings(nn.Module):
                 the position table.
         """
         tokens = self.patch_embeddings(input_values)
-        if input_values.shape[2] != self.config.num_mel_bins:
-            raise ValueError(
-                f"input_values has {input_values.shape[2]} mel bins, but the model expects {self.config.num_mel_bins}"
-            )
         num_positions = self.position_embeddings.shape[1]
         if tokens.shape[1] > num_positions:
             raise ValueError(
@@ -273,8 +271,7 @@ class SslamModel(SslamPreTrainedModel):
         if bool_dropped_pos is not None:
             hidden_states, token_mask = self._drop(hidden_states, token_mask, bool_dropped_pos)
 
-        # The class token is always attended to, so that no query is left without a key.
-        key_mask = None if token_mask is None else nn.functional.pad(token_mask, (1, 0), value=True)
+        key_mask = with_special_tokens(token_mask, self.config.num_special_tokens)
         attention_mask = create_bidirectional_mask(
             config=self.config, inputs_embeds=hidden_states, attention_mask=key_mask
         )

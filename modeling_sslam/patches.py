@@ -15,19 +15,27 @@ class PatchEmbedding(nn.Module):
         hidden_size: channels D of a token.
         patch_size: (frames, mel bins) of a patch.
         stride: (frames, mel bins) from one patch to the next; the patch size when not given.
+        num_mel_bins: of the spectrograms; any when not given.
     """
 
-    def __init__(self, hidden_size: int, patch_size: tuple[int, int], stride: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        hidden_size: int,
+        patch_size: tuple[int, int],
+        stride: tuple[int, int] | None = None,
+        num_mel_bins: int | None = None,
+    ):
         super().__init__()
+        self.num_mel_bins = num_mel_bins
         self.projection = nn.Conv2d(1, hidden_size, kernel_size=patch_size, stride=stride or patch_size)
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """(B, T, F) spectrogram -> (B, L, D) tokens, time-major: all patches of the first time step come first.
 
         Raises:
-            ValueError: the input is not (B, T, F), or shorter or narrower than one patch.
+            ValueError: the input is not (B, T, F), has other mel bins than expected, or is smaller than one patch.
         """
-        check_spectrogram(input_values, self.projection.kernel_size)
+        check_spectrogram(input_values, self.projection.kernel_size, self.num_mel_bins)
         return self.projection(input_values[:, None]).flatten(2).transpose(1, 2)
 
 
@@ -47,14 +55,18 @@ def patchify(input_values: torch.Tensor, patch_size: tuple[int, int]) -> torch.T
     return grid.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
-def check_spectrogram(input_values: torch.Tensor, patch_size: tuple[int, int]) -> None:
-    """Raises ValueError unless `input_values` is (B, T, F) and holds at least one patch of `patch_size`."""
+def check_spectrogram(
+    input_values: torch.Tensor, patch_size: tuple[int, int], num_mel_bins: int | None = None
+) -> None:
+    """Raises ValueError unless `input_values` is (B, T, F), F the mel bins if given, and holds at least one patch."""
     if input_values.ndim != 3:
         raise ValueError(
             f"input_values must be (batch, frames, mel bins), but has shape {tuple(input_values.shape)}; "
             "a (batch, 1, frames, mel bins) image of the original code needs `.squeeze(1)`"
         )
     frames, bins = input_values.shape[1:]
+    if num_mel_bins not in (None, bins):
+        raise ValueError(f"input_values has {bins} mel bins, but the model expects {num_mel_bins}")
     if frames < patch_size[0] or bins < patch_size[1]:
         raise ValueError(
             f"input_values has {frames} frames x {bins} mel bins, less than one patch of "
@@ -96,3 +108,8 @@ def patch_attention_mask(
     whole = real.unfold(1, patch_frames, stride or patch_frames).all(dim=2)
     whole[:, 0] |= real[:, 0]
     return whole.repeat_interleave(num_frequency, dim=1)
+
+
+def with_special_tokens(token_mask: torch.Tensor | None, num_special: int) -> torch.Tensor | None:
+    """(B, L) bool -> (B, S + L): the special tokens before the patches are always real, so no query lacks a key."""
+    return None if token_mask is None else nn.functional.pad(token_mask, (num_special, 0), value=True)

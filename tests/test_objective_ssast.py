@@ -116,3 +116,11 @@ def test_settings_that_cannot_be_used(field):
     (name,) = field
     with pytest.raises(ValueError, match=f"objective.{name} is .*: choose one of "):
         build(**field)
+
+
+def test_contrastive_loss_is_in_float32_under_autocast(generator):
+    prediction, target = (torch.randn(2, 9, 32, generator=generator) for _ in ("prediction", "target"))
+    want, _ = contrastive_loss(prediction, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        got, _ = contrastive_loss(prediction, target)
+    torch.testing.assert_close(got, want, rtol=0, atol=0)

@@ -34,9 +34,10 @@ def contrastive_loss(
             in the official code; "targets": for each prediction the other targets, equation 1 of the paper.
     Returns:
         loss and accuracy (0-dim). Accuracy is the share of predictions whose own target has the highest probability
-        among all targets, the probabilities being those of the loss.
+        among all targets, the probabilities being those of the loss. In float32, also under autocast.
     """
-    similarity = target.float() @ prediction.float().transpose(1, 2)
+    with torch.autocast(prediction.device.type, enabled=False):
+        similarity = target.float() @ prediction.float().transpose(1, 2)
     axis = 2 if negatives == "predictions" else 1
     loss = -similarity.log_softmax(axis).diagonal(dim1=1, dim2=2).mean()
     found = similarity.detach().softmax(axis).argmax(dim=1)

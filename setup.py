@@ -1,6 +1,6 @@
 """Packaging. `modeling_sslam` is the library; `training` holds the entry points, recipes and metric modules."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 TRAIN = [
     "accelerate>=1.1",
@@ -21,8 +21,8 @@ setup(
     description="Self-supervised audio encoders for transformers: SSLAM, EAT, SSAST, Audio Mamba, AxLSTM, MW-MAE",
     license="MIT",
     license_files=["LICENSE"],
-    packages=["modeling_sslam", "training", "training.objectives"],
-    package_data={"training": ["recipes/*.yaml", "metrics_modules/*/*.py"]},
+    packages=find_packages(include=["modeling_sslam*", "training*"]),
+    package_data={"training": ["recipes/*.yaml", "metrics/modules/*/*.py"]},
     python_requires=">=3.11",
     install_requires=["numpy", "safetensors", "soundfile", "torch>=2.6", "transformers>=5.17,<6"],
     extras_require={"train": TRAIN, "torchaudio": ["torchaudio"], "dev": DEV},

@@ -7,8 +7,8 @@ from .configuration_ssam import SsamConfig
 from .configuration_ssast import SsastConfig
 from .configuration_ssast_mae import SsastMaeConfig
 from .configuration_sslam import SslamConfig
+from .feature_extraction_kaldi_fbank import SslamFeatureExtractor
 from .feature_extraction_power_mel import PowerMelFeatureExtractor
-from .feature_extraction_sslam import SslamFeatureExtractor
 from .modeling_axlstm import AxlstmForAudioClassification, AxlstmForPreTraining, AxlstmModel
 from .modeling_eat import EatForAudioClassification, EatModel
 from .modeling_mwmae import MwmaeForAudioClassification, MwmaeForPreTraining, MwmaeModel
@@ -26,7 +26,7 @@ from .modeling_sslam import (
     SslamForPreTraining,
     SslamModel,
 )
-from .pipeline_audio_classification import SslamAudioClassificationPipeline
+from .pipelines.audio_classification import SslamAudioClassificationPipeline
 from .registration import register_family, register_pipeline
 
 register_family(

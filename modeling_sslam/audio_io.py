@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .resampling import resample
+from .audio_resampling import resample
 
 
 class AudioDecodingError(ValueError):

@@ -16,11 +16,11 @@ import pathlib
 
 from safetensors.torch import load_file, save_file
 
-from .checkpoint_keys import ours_to_official_hub
 from .configuration_eat import to_hub_config
 from .configuration_sslam import SslamConfig
-from .official_checkpoints import load_official
-from .official_file import CONFIG_FILE, WEIGHTS_FILE
+from .official.checkpoints import load_official
+from .official.file import CONFIG_FILE, WEIGHTS_FILE
+from .official.sslam_layouts import ours_to_official_hub
 
 TEACHER_FILE = "teacher.safetensors"
 SAFETENSORS_METADATA = {"format": "pt"}  # without it transformers refuses the file

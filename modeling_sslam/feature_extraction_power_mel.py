@@ -14,9 +14,9 @@ from torch import nn
 from transformers import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
 
-from .extractor_calls import batch_feature, frame_mask, padding_name, prepare_clips
-from .spectrogram import PowerMel
-from .transformers_audio import SequenceFeatureExtractor
+from .audio_spectrogram import PowerMel
+from .audio_transformers import SequenceFeatureExtractor
+from .feature_extraction_base import batch_feature, frame_mask, padding_name, prepare_clips
 
 # Standardisation -> what is subtracted from the number of cells when their variance is taken.
 CORRECTIONS = {"unbiased": 1, "population": 0}

@@ -5,7 +5,7 @@ Yadav, Theodoridis and Tan, "AxLSTMs: Learning Self-Supervised Audio Representat
 
 A block is a normalised mLSTM layer with a residual around it, and nothing else. Every other block reads the tokens
 from the end, so that two blocks together see the whole clip. What AxLSTM shares with SSAM and their transformer
-baseline is in `masked_patch_encoder.py`.
+baseline is in `modeling_masked_patch.py`.
 """
 
 import torch
@@ -18,15 +18,15 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_axlstm import AxlstmConfig
-from .masked_patch_encoder import (
+from .layers_mlstm import MlstmLayer, OffsetNorm
+from .modeling_masked_patch import (
     MaskedPatchEmbeddings,
     MaskedPatchForAudioClassification,
     MaskedPatchForPreTraining,
     MaskedPatchModelOutput,
     MaskedPatchPreTrainedModel,
 )
-from .masking import gather_tokens, reverse_tokens
-from .mlstm_layer import MlstmLayer, OffsetNorm
+from .tokens_masks import gather_tokens, reverse_tokens
 
 
 class AxlstmLayer(GradientCheckpointingLayer):

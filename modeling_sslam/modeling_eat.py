@@ -10,9 +10,9 @@ import re
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
-from .checkpoint_keys import ENCODER_NAMES, ENCODER_PREFIX, HEAD_NAMES, HUB_PREFIX
 from .configuration_eat import EatConfig
 from .modeling_sslam import SslamForAudioClassification, SslamModel
+from .names_sslam import ENCODER_NAMES, ENCODER_PREFIX, HEAD_NAMES, HUB_PREFIX
 
 
 class EatModel(SslamModel):

@@ -26,13 +26,13 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_mwmae import MwmaeConfig, TransformerSizes
-from .initializers import init_lecun, init_xavier
-from .masked_patch_encoder import MaskedPatchForAudioClassification
-from .masking import gather_tokens, random_mask
-from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
-from .positions import sincos_table, time_frequency_table
-from .transformer_layers import FeedForward
-from .window_attention import HeadGroup, WindowAttention
+from .layers_initializers import init_lecun, init_xavier
+from .layers_transformer import FeedForward
+from .layers_window_attention import HeadGroup, WindowAttention
+from .modeling_masked_patch import MaskedPatchForAudioClassification
+from .tokens_masks import gather_tokens, random_mask
+from .tokens_patches import PatchEmbedding, patch_attention_mask, with_special_tokens
+from .tokens_positions import sincos_table, time_frequency_table
 
 BIAS_TABLE_GAIN = 0.02
 

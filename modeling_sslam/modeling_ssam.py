@@ -5,7 +5,7 @@ Yadav and Tan, "Audio Mamba: Selective State Spaces for Self-Supervised Audio Re
 
 A block is a normalised Mamba mixer with a residual around it, and nothing else. Tokens are read in time, and within a
 time step from low to high frequency; each sees those before it, and with `bidirectional` in the configuration all.
-What SSAM shares with AxLSTM and their transformer baseline is in `masked_patch_encoder.py`.
+What SSAM shares with AxLSTM and their transformer baseline is in `modeling_masked_patch.py`.
 """
 
 import torch
@@ -18,16 +18,16 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssam import SsamConfig
-from .initializers import init_as_torch
-from .mamba_mixer import MambaMixer, SelectiveStateSpace
-from .masked_patch_encoder import (
+from .layers_initializers import init_as_torch
+from .layers_mamba import MambaMixer, SelectiveStateSpace
+from .modeling_masked_patch import (
     MaskedPatchEmbeddings,
     MaskedPatchForAudioClassification,
     MaskedPatchForPreTraining,
     MaskedPatchModelOutput,
     MaskedPatchPreTrainedModel,
 )
-from .masking import reverse_tokens
+from .tokens_masks import reverse_tokens
 
 
 class SsamLayer(GradientCheckpointingLayer):

@@ -21,13 +21,13 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssast import SsastConfig
-from .initializers import init_as_torch
-from .learned_positions import fit_positions
-from .masking import gather_tokens, split_indices
-from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
-from .pooling import masked_mean
+from .layers_initializers import init_as_torch
+from .layers_transformer import PreNormLayer, SelfAttention
 from .time_steps import frame_loss, time_steps
-from .transformer_layers import PreNormLayer, SelfAttention
+from .tokens_learned_positions import fit_positions
+from .tokens_masks import gather_tokens, split_indices
+from .tokens_patches import PatchEmbedding, patch_attention_mask, with_special_tokens
+from .tokens_pooling import masked_mean
 
 
 @dataclass

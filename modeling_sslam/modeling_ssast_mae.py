@@ -2,7 +2,7 @@
 """The transformer baseline of SSAM and AxLSTM: a pre-norm spectrogram transformer that reconstructs masked patches.
 
 Yadav and Tan, "Audio Mamba", Interspeech 2024, and Yadav et al., "AxLSTMs", Interspeech 2025, call it SSAST; it shares
-with Gong et al.'s SSAST little but the idea. What it shares with SSAM and AxLSTM is in `masked_patch_encoder.py`.
+with Gong et al.'s SSAST little but the idea. What it shares with SSAM and AxLSTM is in `modeling_masked_patch.py`.
 
 The official code adds positions before it replaces masked patches by one token. Attention does not tell such tokens
 apart, so every masked patch of a clip gets the same prediction; `mask_token_has_position` in the configuration
@@ -20,8 +20,9 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssast_mae import SsastMaeConfig
-from .initializers import init_xavier
-from .masked_patch_encoder import (
+from .layers_initializers import init_xavier
+from .layers_transformer import PreNormLayer, SelfAttention
+from .modeling_masked_patch import (
     MaskedPatchEmbeddings,
     MaskedPatchForAudioClassification,
     MaskedPatchForPreTraining,
@@ -29,7 +30,6 @@ from .masked_patch_encoder import (
     MaskedPatchPreTrainedModel,
     PredictionHead,
 )
-from .transformer_layers import PreNormLayer, SelfAttention
 
 
 class SsastMaePreTrainedModel(MaskedPatchPreTrainedModel):

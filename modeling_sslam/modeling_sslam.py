@@ -24,13 +24,13 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_sslam import SslamConfig
-from .initializers import init_as_torch
-from .masking import gather_tokens, split_indices, visible_tokens
-from .patches import PatchEmbedding, patch_attention_mask, with_special_tokens
-from .pooling import AttentivePooling, linear_softmax, masked_mean
-from .positions import time_frequency_table
+from .layers_initializers import init_as_torch
+from .layers_transformer import DropPath, FeedForward, SelfAttention
 from .time_steps import frame_loss, time_steps
-from .transformer_layers import DropPath, FeedForward, SelfAttention
+from .tokens_masks import gather_tokens, split_indices, visible_tokens
+from .tokens_patches import PatchEmbedding, patch_attention_mask, with_special_tokens
+from .tokens_pooling import AttentivePooling, linear_softmax, masked_mean
+from .tokens_positions import time_frequency_table
 
 
 @dataclass

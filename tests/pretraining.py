@@ -6,7 +6,7 @@ import pathlib
 import soundfile
 import torch
 
-from training.arguments import PretrainArguments, build_arguments
+from training.settings.recipe import PretrainArguments, build_arguments
 
 TINY = {
     "model": {

@@ -1,4 +1,4 @@
-"""Run by `tests/test_pretrain.py` under torchrun: gradients of an objective, each process on its part of the clips."""
+"""Run by `tests/training/test_pretrain.py` under torchrun: gradients of an objective, each process on its clips."""
 
 import sys
 
@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 
 from modeling_sslam import SslamConfig, SslamForPreTraining
 from tests.pretraining import TINY
-from training.arguments import build_arguments
 from training.objectives import build_objective
 from training.pretrain import build_accelerator
+from training.settings.recipe import build_arguments
 
 STAGES = ("sslam_stage1", "sslam_stage2")
 

@@ -31,13 +31,12 @@ from transformers import (
 
 import modeling_sslam
 from modeling_sslam.audio_io import load_audio
-from modeling_sslam.hear import HearModel
-from modeling_sslam.masking import random_mask
-
-from .arguments import DataArguments, load_arguments
-from .data import load_rows
-from .head_analysis import HeadStatistics, correlation_matrix
-from .plots import plot_heads
+from modeling_sslam.hear.embeddings import HearModel
+from modeling_sslam.tokens_masks import random_mask
+from training.data.rows import load_rows
+from training.probes.head_analysis import HeadStatistics, correlation_matrix
+from training.run.plots import plot_heads
+from training.settings.recipe import DataArguments, load_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ def load_for_analysis(folder: str) -> PreTrainedModel:
 def read_spectrograms(
     data: DataArguments, model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, num_clips: int
 ) -> torch.Tensor:
-    """(N, T, F) first window of each of the first clips, as `modeling_sslam/hear.py` cuts them; all equally long."""
+    """(N, T, F) first window of each of the first clips, as `modeling_sslam/hear/` cuts them; all equally long."""
     hear = HearModel(model.base_model, feature_extractor)
     rows = load_rows(data, streaming=False)
     rows = rows.select(range(min(num_clips, len(rows))))

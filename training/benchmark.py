@@ -22,15 +22,15 @@ from collections.abc import Callable
 import torch
 
 from modeling_sslam import SslamConfig, SslamForPreTraining, SslamModel
-from modeling_sslam.masking import inverse_block_mask, num_kept_tokens
-from modeling_sslam.spectrogram import KaldiFbank
-from training.benchmark_measure import Row, fastest, line, matmul_rate, peak_memory
-from training.benchmark_sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
-from training.benchmark_windows import GPU_WINDOW_BENCHMARKS, WINDOW_BENCHMARKS
-from training.mixing import default_window
+from modeling_sslam.audio_spectrogram import KaldiFbank
+from modeling_sslam.tokens_masks import inverse_block_mask, num_kept_tokens
+from training.benchmarks.measure import Row, fastest, line, matmul_rate, peak_memory
+from training.benchmarks.sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
+from training.benchmarks.windows import GPU_WINDOW_BENCHMARKS, WINDOW_BENCHMARKS
 from training.objectives import build_objective
+from training.objectives.mixing import default_window
 from training.objectives.sslam import SslamObjectiveConfig
-from training.provenance import describe_run
+from training.run.provenance import describe_run
 
 CLIP_FRAMES = 1024
 CLIP_SAMPLES = 160_000

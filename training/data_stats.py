@@ -21,10 +21,9 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 import modeling_sslam  # noqa: F401  (registers the families)
 from modeling_sslam.audio_io import load_audio
-
-from .arguments import PretrainArguments, load_arguments
-from .data import RowBatch, RowBatches, load_rows
-from .initialize import build_feature_extractor
+from training.data.rows import RowBatch, RowBatches, load_rows
+from training.run.initialize import build_feature_extractor
+from training.settings.recipe import PretrainArguments, load_arguments
 
 logger = logging.getLogger(__name__)
 

@@ -19,19 +19,18 @@ import torch
 import transformers
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, pipeline
 
-from modeling_sslam.pipeline_audio_classification import SslamAudioClassificationPipeline
-
-from .arguments import EvaluationArguments, build_arguments, load_arguments
-from .finetune import FinetuneArguments, finetune
-from .labelled_data import LabelledDataArguments, load_labelled_rows
-from .mixing import mix_with_neighbours, unmixed_frames
-from .monitor import read_metrics
-from .objectives import build_objective
-from .plots import plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
-from .pretrain import pretrain
-from .probe import ProbeData, ProbeOptions, load_probe_data, probe_model, random_twin
-from .provenance import describe_run, num_cores
-from .synthesize import BankConfig, write_bank
+from modeling_sslam.pipelines.audio_classification import SslamAudioClassificationPipeline
+from training.data.labelled import LabelledDataArguments, load_labelled_rows
+from training.finetune import FinetuneArguments, finetune
+from training.objectives import build_objective
+from training.objectives.mixing import mix_with_neighbours, unmixed_frames
+from training.pretrain import pretrain
+from training.probe import ProbeData, ProbeOptions, load_probe_data, probe_model, random_twin
+from training.run.monitor import read_metrics
+from training.run.plots import plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
+from training.run.provenance import describe_run, num_cores
+from training.settings.recipe import EvaluationArguments, build_arguments, load_arguments
+from training.synthesize import BankConfig, write_bank
 
 RECIPE = pathlib.Path(__file__).parent / "recipes" / "demo.yaml"
 MARK = ".demo"  # a file in every folder that a demo wrote

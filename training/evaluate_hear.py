@@ -25,15 +25,14 @@ import torch
 from scipy import stats
 from torch import nn
 
-from modeling_sslam.hear import load_model
-
-from .arguments import load_arguments
-from .data import load_rows
-from .labelled_data import LabelledDataArguments, label_indices, label_names, load_labelled_rows
-from .losses import bce_per_clip, cross_entropy
-from .metrics import classification_metrics
-from .provenance import describe_run
-from .scenes import scene_embeddings
+from modeling_sslam.hear.embeddings import load_model
+from training.data.labelled import LabelledDataArguments, label_indices, label_names, load_labelled_rows
+from training.data.rows import load_rows
+from training.metrics.classification import classification_metrics
+from training.objectives.classification import bce_per_clip, cross_entropy
+from training.probes.scenes import scene_embeddings
+from training.run.provenance import describe_run
+from training.settings.recipe import load_arguments
 
 logger = logging.getLogger(__name__)
 

@@ -23,14 +23,8 @@ from transformers import SequenceFeatureExtractor, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from modeling_sslam import SsastModel
-from training.arguments import EvaluationArguments, load_arguments, write_arguments
-from training.augment import AugmentArguments
-from training.averaging import EpochMeans
-from training.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
-from training.classifier import build_classifier, read_config
-from training.finetune_arguments import FinetuneArguments, FinetuneOptimArguments
-from training.initialize import build_feature_extractor
-from training.labelled_data import (
+from training.data.augment import AugmentArguments
+from training.data.labelled import (
     LabelledClips,
     LabelledRows,
     SeededSampler,
@@ -39,10 +33,16 @@ from training.labelled_data import (
     label_names,
     load_labelled_rows,
 )
-from training.metrics import classification_metrics
-from training.optim import build_optimizer, parameter_groups
-from training.provenance import describe_run
-from training.schedules import CosineSchedule, EpochSchedule, Schedule
+from training.metrics.classification import classification_metrics
+from training.optim.optimizer import build_optimizer, parameter_groups
+from training.optim.schedules import CosineSchedule, EpochSchedule, Schedule
+from training.run.averaging import EpochMeans
+from training.run.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
+from training.run.classifier import build_classifier, read_config
+from training.run.initialize import build_feature_extractor
+from training.run.provenance import describe_run
+from training.settings.finetuning import FinetuneArguments, FinetuneOptimArguments
+from training.settings.recipe import EvaluationArguments, load_arguments, write_arguments
 
 
 @dataclasses.dataclass(frozen=True)

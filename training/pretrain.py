@@ -19,16 +19,16 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, GradScalerKwa
 from accelerate.logging import get_logger
 from transformers.utils.logging import disable_progress_bar
 
-from training.arguments import PretrainArguments, load_arguments
-from training.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
-from training.data import BEGINNING, ClipFeatures, ClipStream, RandomCrop, RowBatches, load_rows
-from training.held_out import HeldOutClips
-from training.initialize import build_feature_extractor, build_model
-from training.monitor import Reporter, check_loss_scale
+from training.data.rows import BEGINNING, ClipFeatures, ClipStream, RandomCrop, RowBatches, load_rows
 from training.objectives import build_objective
-from training.optim import build_optimizer, parameter_groups
-from training.schedules import build_schedule
-from training.seeding import seeded_generator
+from training.optim.optimizer import build_optimizer, parameter_groups
+from training.optim.schedules import build_schedule
+from training.run.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
+from training.run.held_out import HeldOutClips
+from training.run.initialize import build_feature_extractor, build_model
+from training.run.monitor import Reporter, check_loss_scale
+from training.run.seeding import seeded_generator
+from training.settings.recipe import PretrainArguments, load_arguments
 
 logger = get_logger(__name__)  # of the main process only
 

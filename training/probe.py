@@ -29,10 +29,8 @@ from tqdm.auto import tqdm
 from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
 
 import modeling_sslam  # noqa: F401  (registers the families)
-from modeling_sslam.hear import HearModel
-
-from .arguments import EvaluationArguments, load_arguments
-from .labelled_data import (
+from modeling_sslam.hear.embeddings import HearModel
+from training.data.labelled import (
     LabelledClips,
     LabelledDataArguments,
     LabelledRows,
@@ -40,10 +38,11 @@ from .labelled_data import (
     label_names,
     load_labelled_rows,
 )
-from .metrics import classification_metrics
-from .provenance import describe_run
-from .scenes import scene_embeddings
-from .trained_probes import AttentiveProbe, WeightedLayers, build_probe, layer_means, train_probe
+from training.metrics.classification import classification_metrics
+from training.probes.scenes import scene_embeddings
+from training.probes.trained import AttentiveProbe, WeightedLayers, build_probe, layer_means, train_probe
+from training.run.provenance import describe_run
+from training.settings.recipe import EvaluationArguments, load_arguments
 
 PROBES = ("linear_class_token", "linear_mean", "linear_scene", "attentive", "weighted_layers")
 TRAINED_PROBES = {"attentive": AttentiveProbe, "weighted_layers": WeightedLayers}
@@ -56,7 +55,7 @@ class ProbeOptions:
     Attributes:
         probes: comma-separated. "linear_class_token" and "linear_mean" are logistic regressions on the class token (or
             the mean of the special tokens) and on the mean of the patch tokens, "linear_scene" on the scene embedding
-            of `modeling_sslam/hear.py`, which hears whole clips, "attentive" learns which patch tokens to look at,
+            of `modeling_sslam/hear/`, which hears whole clips, "attentive" learns which patch tokens to look at,
             "weighted_layers" which layers (SUPERB; only real frames count).
         inverse_regularization: C of the logistic regression.
         epochs, learning_rate: of the last two.

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from modeling_sslam import AxlstmConfig
-from modeling_sslam.mlstm_cell import mlstm_cell
+from modeling_sslam.layers_mlstm_cell import mlstm_cell
 from modeling_sslam.modeling_axlstm import AxlstmLayer
-from modeling_sslam.official_file import rename_weights
-from modeling_sslam.official_masked_patch import AXLSTM_BLOCK, to_official
+from modeling_sslam.official.file import rename_weights
+from modeling_sslam.official.masked_patch import AXLSTM_BLOCK, to_official
 
 from .masked_patch_encoder import build, encoder_checks, group_checks, shared_fields
 from .registry import Check, Tensors, case, close, exact

@@ -9,7 +9,7 @@ import torch
 
 from modeling_sslam import MwmaeForPreTraining, PowerMelFeatureExtractor
 from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
-from modeling_sslam.hear import HearModel, get_scene_embeddings, get_timestamp_embeddings
+from modeling_sslam.hear.embeddings import HearModel, get_scene_embeddings, get_timestamp_embeddings
 
 from .axlstm import axlstm_config
 from .masked_patch_encoder import build, load_weights

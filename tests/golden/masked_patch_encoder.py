@@ -12,13 +12,13 @@ from torch import nn
 from transformers import AutoModelForPreTraining
 
 from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
-from modeling_sslam.hear import group_tokens
-from modeling_sslam.masked_patch_encoder import MaskedPatchPreTrainedModel
-from modeling_sslam.masking import random_mask
-from modeling_sslam.official_masked_patch import POSITIONS, to_official, to_ours
-from modeling_sslam.patches import patchify
+from modeling_sslam.hear.embeddings import group_tokens
+from modeling_sslam.modeling_masked_patch import MaskedPatchPreTrainedModel
+from modeling_sslam.official.masked_patch import POSITIONS, to_official, to_ours
+from modeling_sslam.tokens_masks import random_mask
+from modeling_sslam.tokens_patches import patchify
 from training.objectives import build_objective
-from training.optim import parameter_groups
+from training.optim.optimizer import parameter_groups
 
 from .registry import Check, Tensors, close, exact
 

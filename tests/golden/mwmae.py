@@ -12,16 +12,16 @@ from torch import nn
 
 from modeling_sslam import MwmaeConfig, MwmaeForPreTraining
 from modeling_sslam.configuration_mwmae import one_per_head
-from modeling_sslam.flax_msgpack import load_flax
-from modeling_sslam.hear import group_tokens
-from modeling_sslam.masking import random_mask
+from modeling_sslam.hear.embeddings import group_tokens
+from modeling_sslam.layers_window_attention import HeadGroup, WindowAttention
 from modeling_sslam.modeling_mwmae import MwmaeLayer, initial_decoder_positions, initial_positions
-from modeling_sslam.official_checkpoints import load_official
-from modeling_sslam.official_mwmae import block_places, official_weights, places, to_ours
-from modeling_sslam.patches import patchify
-from modeling_sslam.window_attention import HeadGroup, WindowAttention
+from modeling_sslam.official.checkpoints import load_official
+from modeling_sslam.official.flax_msgpack import load_flax
+from modeling_sslam.official.mwmae import block_places, official_weights, places, to_ours
+from modeling_sslam.tokens_masks import random_mask
+from modeling_sslam.tokens_patches import patchify
 from training.objectives import build_objective
-from training.optim import build_optimizer, learning_rate, parameter_groups, set_step
+from training.optim.optimizer import build_optimizer, learning_rate, parameter_groups, set_step
 
 from .mwmae_weights import rule_weights, to_official
 from .registry import Check, Tensors, case, close, exact

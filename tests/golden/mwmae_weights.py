@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from modeling_sslam import MwmaeForPreTraining
-from modeling_sslam.official_mwmae import BIAS_TABLE, PREFIX, Place, places, to_ours
+from modeling_sslam.official.mwmae import BIAS_TABLE, PREFIX, Place, places, to_ours
 
 POSITIONS = ("pos_embed", "decoder_pos_embed")
 

@@ -10,10 +10,10 @@ import torch
 
 from modeling_sslam import PowerMelFeatureExtractor, SsamConfig, SsastMaeConfig
 from modeling_sslam.feature_extraction_power_mel import standardize
-from modeling_sslam.hear import group_tokens
-from modeling_sslam.patches import patchify
-from modeling_sslam.positions import time_frequency_table
-from training.optim import learning_rate
+from modeling_sslam.hear.embeddings import group_tokens
+from modeling_sslam.tokens_patches import patchify
+from modeling_sslam.tokens_positions import time_frequency_table
+from training.optim.optimizer import learning_rate
 
 from .masked_patch_encoder import group_checks
 from .registry import Check, Tensors, case, close, exact

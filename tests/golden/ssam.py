@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from modeling_sslam import SsamConfig
-from modeling_sslam.mamba_mixer import MambaMixer
+from modeling_sslam.layers_mamba import MambaMixer
 
 from .masked_patch_encoder import encoder_checks, rule_value, shared_fields
 from .registry import Check, Tensors, case, close

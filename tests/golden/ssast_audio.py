@@ -10,10 +10,10 @@ import datasets
 import soundfile
 import torch
 
-from modeling_sslam.feature_extraction_sslam import NORMALIZATION_PRESETS, SslamFeatureExtractor
-from modeling_sslam.spectrogram import KaldiFbank
-from training.augment import add_noise_and_roll, mix_waveforms
-from training.labelled_data import LabelledClips, label_indices
+from modeling_sslam.audio_spectrogram import KaldiFbank
+from modeling_sslam.feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, SslamFeatureExtractor
+from training.data.augment import add_noise_and_roll, mix_waveforms
+from training.data.labelled import LabelledClips, label_indices
 
 from .registry import Check, Tensors, case, close, exact
 

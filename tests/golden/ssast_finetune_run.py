@@ -13,13 +13,13 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainingArguments
 
 from modeling_sslam import SsastForAudioClassification
-from modeling_sslam.official_ssast import official_to_ours
-from training.augment import AugmentArguments
-from training.averaging import AverageArguments, EpochMeans
-from training.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
-from training.metrics import multi_label_metrics, single_label_metrics
-from training.optim import build_optimizer, parameter_groups
-from training.schedules import EpochSchedule
+from modeling_sslam.official.ssast import official_to_ours
+from training.data.augment import AugmentArguments
+from training.metrics.classification import multi_label_metrics, single_label_metrics
+from training.optim.optimizer import build_optimizer, parameter_groups
+from training.optim.schedules import EpochSchedule
+from training.run.averaging import AverageArguments, EpochMeans
+from training.run.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
 
 from .registry import Check, Tensors, case, close
 from .ssast_model import ssast_config, stripped

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from safetensors.torch import load_file
 
 from modeling_sslam import SsastMaeConfig
-from modeling_sslam.official_file import rename_weights
-from modeling_sslam.official_masked_patch import SSAST_MAE_BLOCK
-from modeling_sslam.transformer_layers import PreNormLayer
+from modeling_sslam.layers_transformer import PreNormLayer
+from modeling_sslam.official.file import rename_weights
+from modeling_sslam.official.masked_patch import SSAST_MAE_BLOCK
 
 from .masked_patch_encoder import encoder_checks, shared_fields
 from .registry import Check, Tensors, case, close

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from modeling_sslam.cluster_masking import (
+from training.objectives.cluster_masks import (
     cluster_mask,
     official_cluster_indices,
     official_uniform_indices,

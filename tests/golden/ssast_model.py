@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modeling_sslam import SsastConfig, SsastForAudioClassification, SsastForPreTraining
-from modeling_sslam.cluster_masking import official_cluster_indices, official_uniform_indices, time_major
-from modeling_sslam.official_file import rename_weights
-from modeling_sslam.official_ssast import NAMES, official_to_ours
-from modeling_sslam.patches import patchify
+from modeling_sslam.official.file import rename_weights
+from modeling_sslam.official.ssast import NAMES, official_to_ours
+from modeling_sslam.tokens_patches import patchify
 from training.objectives import build_objective
+from training.objectives.cluster_masks import official_cluster_indices, official_uniform_indices, time_major
 from training.objectives.ssast import contrastive_loss, reconstruction_loss
-from training.optim import build_optimizer, parameter_groups, set_epsilon
+from training.optim.optimizer import build_optimizer, parameter_groups, set_epsilon
 
 from .registry import Check, Tensors, case, close, exact
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from training.averaging import RunningMean
-from training.metrics import multi_label_metrics, single_label_metrics
-from training.optim import build_optimizer
-from training.schedules import PlateauSchedule
+from training.metrics.classification import multi_label_metrics, single_label_metrics
+from training.optim.optimizer import build_optimizer
+from training.optim.schedules import PlateauSchedule
+from training.run.averaging import RunningMean
 
 from .registry import Check, Tensors, case, close
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import torch
 
-from modeling_sslam.feature_extraction_sslam import SslamFeatureExtractor
-from modeling_sslam.resampling import resample
+from modeling_sslam.audio_resampling import resample
+from modeling_sslam.feature_extraction_kaldi_fbank import SslamFeatureExtractor
 from tests.golden.registry import Check, Tensors, case, close, exact
-from training.augment import add_noise_and_roll, roll_and_scale
+from training.data.augment import add_noise_and_roll, roll_and_scale
 
 MAX_TOLERANCE = 3e-4
 MEAN_TOLERANCE = 5e-6

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForAudioClassification
 
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining, SslamModel
-from modeling_sslam.checkpoint_keys import official_to_ours, ours_to_official_hub
-from modeling_sslam.official_checkpoints import load_official
+from modeling_sslam.official.checkpoints import load_official
+from modeling_sslam.official.sslam_layouts import official_to_ours, ours_to_official_hub
 
 from .registry import Check, Tensors, case, close, exact
 

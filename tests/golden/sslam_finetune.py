@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from modeling_sslam import SslamForAudioClassification
-from training.augment import mixup, spec_augment
-from training.losses import bce_per_label, cross_entropy
+from training.data.augment import mixup, spec_augment
+from training.objectives.classification import bce_per_label, cross_entropy
 
 from .registry import Check, Tensors, case, close, exact
 from .weights import load_by_rule, load_official, real_clip, sslam_config

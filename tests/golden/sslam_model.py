@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modeling_sslam import SslamConfig, SslamModel
-from modeling_sslam.checkpoint_keys import official_to_ours
-from modeling_sslam.masking import inverse_block_mask, num_blocks, num_kept_tokens
 from modeling_sslam.modeling_sslam import SslamDecoder, SslamLayer
-from modeling_sslam.patches import PatchEmbedding
-from modeling_sslam.positions import time_frequency_table
+from modeling_sslam.official.sslam_layouts import official_to_ours
+from modeling_sslam.tokens_masks import inverse_block_mask, num_blocks, num_kept_tokens
+from modeling_sslam.tokens_patches import PatchEmbedding
+from modeling_sslam.tokens_positions import time_frequency_table
 from training.objectives.sslam import average_layers, squared_error
 
 from .registry import Check, Tensors, case, close, exact

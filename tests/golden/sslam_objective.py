@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import torch
 
 from modeling_sslam import SslamForPreTraining, SslamModel
-from modeling_sslam.masking import split_indices
-from training.mixing import unmixed_frames, window_starts
+from modeling_sslam.tokens_masks import split_indices
+from training.objectives.mixing import unmixed_frames, window_starts
 from training.objectives.sslam import (
     SslamStage1Objective,
     SslamStage2Objective,
     SslamTerms,
 )
-from training.optim import build_optimizer, parameter_groups, set_step
-from training.teacher import EmaTeacher
+from training.objectives.teacher import EmaTeacher
+from training.optim.optimizer import build_optimizer, parameter_groups, set_step
 
 from .registry import Check, Tensors, case, close, exact
 from .weights import (

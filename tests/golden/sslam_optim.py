@@ -3,9 +3,9 @@
 import torch
 
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining
-from modeling_sslam.checkpoint_keys import official_to_ours
-from training.optim import learning_rate, parameter_groups
-from training.teacher import annealed_decay
+from modeling_sslam.official.sslam_layouts import official_to_ours
+from training.objectives.teacher import annealed_decay
+from training.optim.optimizer import learning_rate, parameter_groups
 
 from .registry import case, close, exact
 

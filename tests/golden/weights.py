@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modeling_sslam import SslamConfig
-from modeling_sslam.checkpoint_keys import DECODER_NAMES, ENCODER_NAMES, HEAD_NAMES, official_to_ours, split_teacher
+from modeling_sslam.names_sslam import DECODER_NAMES, ENCODER_NAMES, HEAD_NAMES
+from modeling_sslam.official.sslam_layouts import official_to_ours, split_teacher
 
 SHARED_CASES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "golden" / "sslam"
 BASE = {"embed_dim": 768, "depth": 12, "num_heads": 12}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from .masked_reconstruction import MaskedReconstructionObjective
-from .objective import Objective
-from .ssast import SsastObjective
-from .sslam import SslamStage1Objective, SslamStage2Objective
+from training.objectives.masked_reconstruction import MaskedReconstructionObjective
+from training.objectives.objective import Objective
+from training.objectives.ssast import SsastObjective
+from training.objectives.sslam import SslamStage1Objective, SslamStage2Objective
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "masked_reconstruction": MaskedReconstructionObjective,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from modeling_sslam.patches import patchify
+from modeling_sslam.tokens_patches import patchify
 from training.objectives.objective import Objective
 
 LOSSES_ON = ("all", "masked")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from training.teacher import EmaTeacher
+from training.objectives.teacher import EmaTeacher
 
 
 class Objective:

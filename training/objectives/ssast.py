@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from transformers.utils import ModelOutput
 
-from modeling_sslam.cluster_masking import SAMPLERS, UNMASKABLE
-from modeling_sslam.masking import gather_tokens, split_indices
-from modeling_sslam.patches import patchify
+from modeling_sslam.tokens_masks import gather_tokens, split_indices
+from modeling_sslam.tokens_patches import patchify
+from training.objectives.cluster_masks import SAMPLERS, UNMASKABLE
 from training.objectives.objective import Objective
 
 TASKS = ("joint", "discriminative", "generative")
@@ -57,7 +57,7 @@ class SsastObjectiveConfig:
         num_masked: masked patches of a clip, 400 of the 512 of ten seconds.
         evaluation_num_masked: the same in evaluations, whatever is trained with; clips that are too short for it are
             masked as in training. None = as in training.
-        sampler: "clusters", "clusters_unbiased" or "uniform", see `modeling_sslam/cluster_masking.py`; None = clusters
+        sampler: "clusters", "clusters_unbiased" or "uniform", see `cluster_masks.py`; None = clusters
             where a time step has several patches, uniform where it has one, as in the official code.
         negatives: of the discriminative loss, see `contrastive_loss`.
         generative_weight: of the mean squared error in the joint loss.

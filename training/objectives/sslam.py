@@ -12,10 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from modeling_sslam.masking import gather_tokens, inverse_block_mask, split_indices
-from training.mixing import default_window, draw_windows, mix_with_neighbours, unmixed_frames
+from modeling_sslam.tokens_masks import gather_tokens, inverse_block_mask, split_indices
+from training.objectives.mixing import default_window, draw_windows, mix_with_neighbours, unmixed_frames
 from training.objectives.objective import Objective
-from training.teacher import EmaTeacher
+from training.objectives.teacher import EmaTeacher
 
 
 @dataclasses.dataclass

@@ -1,0 +1,1 @@
+"""Readers of the authors' checkpoints, one a family; `load_official` finds the one for a file."""

@@ -1,0 +1,1 @@
+"""Pipelines for recordings of any rate and length."""

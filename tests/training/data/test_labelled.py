@@ -1,0 +1,124 @@
+import pytest
+import torch
+
+from modeling_sslam import SslamFeatureExtractor
+from modeling_sslam.audioset_labels import AUDIOSET_LABELS
+from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_clips
+from training.data.augment import AugmentArguments
+from training.data.labelled import (
+    LabelledClips,
+    LabelledDataArguments,
+    SeededSampler,
+    inverse_frequency_weights,
+    label_indices,
+    label_names,
+    load_labelled_rows,
+)
+from training.settings.recipe import EvaluationArguments
+from training.synthesize import EVENTS
+
+
+@pytest.fixture(scope="module")
+def clips_csv(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("bank"))
+
+
+def labelled(clips_csv, kind="event", **augmentation) -> LabelledClips:
+    data = LabelledDataArguments(**data_section(clips_csv, kind))
+    rows = load_labelled_rows(data)
+    classes = label_names(data, rows.names)
+    extractor = SslamFeatureExtractor(target_length=TARGET_LENGTH)
+    indices = label_indices(rows.names, classes)
+    return LabelledClips(rows.rows, indices, len(classes), extractor, data.audio_column, **augmentation)
+
+
+def test_one_label_a_clip(clips_csv):
+    rows = load_labelled_rows(LabelledDataArguments(**data_section(clips_csv, "event")))
+    assert rows.names[:3] == [["band_noise"], ["bell"], ["chirp"]]
+    assert len(rows.rows) == 15
+
+
+def test_several_labels_a_clip(clips_csv):
+    clips = labelled(clips_csv, "soundscape")
+    assert clips.targets().shape == (9, len(EVENTS))
+    assert clips.targets().sum(1).min() >= 2
+
+
+def test_items(clips_csv):
+    clips = labelled(clips_csv, augment=AugmentArguments(roll=True, noise=True))
+    plain, augmented = clips[3], clips[3, 7]
+    assert plain["input_values"].shape == (TARGET_LENGTH, 128)
+    assert plain["labels"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+    assert not torch.equal(plain["input_values"], augmented["input_values"])
+    assert torch.equal(augmented["input_values"], clips[3, 7]["input_values"])
+    assert not torch.equal(augmented["input_values"], clips[3, 8]["input_values"])
+
+
+def test_folder_names_as_labels(tmp_path, clips_csv):
+    data = LabelledDataArguments(format="folder", path=str(clips_csv.parent), label_column="folder")
+    assert load_labelled_rows(data).names[0] == ["audio"]
+
+
+def test_audioset_classes():
+    classes = label_names(LabelledDataArguments(label_set="audioset"), [["Music"]])
+    assert classes == list(AUDIOSET_LABELS)
+    assert label_indices([["Speech", "Field recording"]], classes) == [[0, 526]]
+
+
+def test_inverse_frequency_weights():
+    assert inverse_frequency_weights([[0], [0], [1], [0, 1], []]).tolist() == pytest.approx(
+        [1 / 3, 1 / 3, 0.5, 5 / 6, 0]
+    )
+
+
+def test_sampler_orders_every_epoch_anew():
+    sampler = SeededSampler(10, seed=1, multiple=4)
+    first = list(sampler)
+    assert len(first) == len(sampler) == 8  # two whole updates
+    assert len({index for index, _ in first}) == 8
+    assert first == list(sampler)
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+
+
+def test_weighted_sampler_draws_rare_clips_without_replacement():
+    weights = torch.tensor([0.01] * 90 + [1.0] * 10)
+    drawn = [index for index, _ in SeededSampler(100, 1, 4, weights, epoch_size=20)]
+    assert len(set(drawn)) == 20
+    assert sum(index >= 90 for index in drawn) >= 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epoch_size": 11}, "data.epoch_size is 11, but only 10 clips can be drawn"),
+        ({"multiple": 16}, "an epoch of 10 clips has less than one update of 16"),
+    ],
+)
+def test_sampler_refuses(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SeededSampler(**({"num_clips": 10, "seed": 1, "multiple": 4} | settings))
+
+
+def test_unknown_labels_are_listed():
+    with pytest.raises(ValueError, match="not among the 2 classes: cow, dog"):
+        label_indices([["dog"], ["cat", "cow"]], ["cat", "bird"])
+
+
+def test_unknown_label_set():
+    with pytest.raises(ValueError, match="data.label_set is 'fsd50k': choose audioset or null"):
+        LabelledDataArguments(label_set="fsd50k")
+
+
+def test_no_rows(clips_csv):
+    data = LabelledDataArguments(**(data_section(clips_csv, "event") | {"filters": {"split": ["valid"]}}))
+    with pytest.raises(ValueError, match="has no rows with .*valid"):
+        load_labelled_rows(data)
+
+
+def test_evaluation_on_the_training_clips_is_refused(clips_csv):
+    data = LabelledDataArguments(**data_section(clips_csv, "event"))
+    with pytest.raises(ValueError, match=r"set evaluation\.path, \.split or \.filters"):
+        EvaluationArguments(filters=data.filters).applied_to(data)
+    changed = EvaluationArguments(**evaluation_section("event")).applied_to(data)
+    assert (changed.path, changed.filters["split"]) == (data.path, ["test"])

@@ -1,0 +1,1 @@
+"""From rows of audio to batches of tensors."""

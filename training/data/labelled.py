@@ -1,0 +1,256 @@
+"""Labelled clips that can be indexed, for fine-tuning and probing: rows, label sets, sampling, spectrograms."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import datasets
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import SequenceFeatureExtractor
+
+from modeling_sslam.audio_io import load_audio
+from modeling_sslam.audioset_labels import AUDIOSET_LABELS
+from training.data.augment import (
+    WAVEFORM_MIXUP_CONCENTRATION,
+    AugmentArguments,
+    draw_beta,
+    hide_bands,
+    mix_waveforms,
+    random_noise_and_roll,
+    random_roll_and_scale,
+)
+from training.data.rows import load_rows
+from training.settings.recipe import DataArguments
+
+LABEL_SETS = {"audioset": AUDIOSET_LABELS}
+
+
+@dataclasses.dataclass
+class LabelledDataArguments(DataArguments):
+    """Training clips; all of `DataArguments`, and:
+
+    Attributes:
+        label_column: column with the label or labels. Folders of audio files have the column `folder`.
+        label_separator: what joins several labels of one clip; null for one label a clip.
+        label_set: "audioset" for its 527 classes in the published order; null for the labels of the training clips,
+            sorted.
+        epoch_size: clips an epoch drawn with probabilities inverse to the frequency of their labels, without
+            replacement; null for a random permutation of all clips.
+    """
+
+    format: str = "csv"
+    batch_size: int = 48
+    label_column: str = "label"
+    label_separator: str | None = None
+    label_set: str | None = None
+    epoch_size: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.label_set not in (None, *LABEL_SETS):
+            raise ValueError(f"data.label_set is {self.label_set!r}: choose {', '.join(LABEL_SETS)} or null")
+
+    @property
+    def multi_label(self) -> bool:
+        return self.label_separator is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledRows:
+    """Undecoded rows and their labels.
+
+    Attributes:
+        rows: with the encoded audio.
+        names: the labels of each row.
+    """
+
+    rows: datasets.Dataset
+    names: list[list[str]]
+
+
+def load_labelled_rows(data: LabelledDataArguments) -> LabelledRows:
+    """Rows and labels of `data`.
+
+    Raises:
+        ValueError: no rows, or what `load_rows` refuses.
+    """
+    rows = load_rows(data, columns=[data.label_column], streaming=False)
+    if len(rows) == 0:
+        raise ValueError(f"{data.path} has no rows with {data.filters}")
+    labels = [str(label) for label in rows[data.label_column]]
+    if not data.multi_label:
+        return LabelledRows(rows, [[label] for label in labels])
+    return LabelledRows(rows, [[name for name in label.split(data.label_separator) if name] for label in labels])
+
+
+def label_names(data: LabelledDataArguments, names: Sequence[Sequence[str]]) -> list[str]:
+    """The classes in the order of the classifier's outputs: those of `data.label_set`, or all in `names`, sorted."""
+    if data.label_set is not None:
+        return list(LABEL_SETS[data.label_set])
+    return sorted({name for of_clip in names for name in of_clip})
+
+
+def label_indices(names: Sequence[Sequence[str]], classes: Sequence[str]) -> list[list[int]]:
+    """Class numbers of each clip.
+
+    Raises:
+        ValueError: labels that are not among the classes; all of them are listed.
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    if unknown := sorted({name for of_clip in names for name in of_clip} - set(number)):
+        raise ValueError(f"labels that are not among the {len(classes)} classes: {', '.join(unknown)}")
+    return [[number[name] for name in of_clip] for of_clip in names]
+
+
+def inverse_frequency_weights(indices: Sequence[Sequence[int]]) -> torch.Tensor:
+    """(N,) weight of each clip: the sum over its labels of one over the number of clips with that label."""
+    count = collections.Counter(index for of_clip in indices for index in of_clip)
+    return torch.tensor([sum(1.0 / count[index] for index in of_clip) for of_clip in indices])
+
+
+class SeededSampler(Sampler):
+    """Clips of an epoch in random order, each with a seed for its augmentation.
+
+    The seeds make augmentation depend neither on the number of `DataLoader` workers nor on where a run was resumed.
+
+    Args:
+        num_clips: clips in the data set.
+        seed: of order and seeds; every epoch has its own.
+        multiple: clips of a whole update; the rest of the epoch is left out.
+        weights: (num_clips,) to draw by, None for a permutation.
+        epoch_size: clips to draw by weight, without replacement.
+    Raises:
+        ValueError: an epoch has less clips than one update needs, or more than can be drawn.
+    """
+
+    def __init__(
+        self,
+        num_clips: int,
+        seed: int,
+        multiple: int,
+        weights: torch.Tensor | None = None,
+        epoch_size: int | None = None,
+    ):
+        epoch_size = epoch_size or num_clips
+        available = num_clips if weights is None else int(weights.count_nonzero())
+        if epoch_size > available:
+            raise ValueError(f"data.epoch_size is {epoch_size}, but only {available} clips can be drawn")
+        if epoch_size < multiple:
+            raise ValueError(f"an epoch of {epoch_size} clips has less than one update of {multiple}")
+        self.num_clips = num_clips
+        self.seed = seed
+        self.weights = weights
+        self.length = epoch_size // multiple * multiple
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        if self.weights is None:
+            order = torch.randperm(self.num_clips, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, self.length, replacement=False, generator=generator)
+        seeds = torch.randint(2**62, (self.length,), generator=generator)
+        return iter(zip(order[: self.length].tolist(), seeds.tolist(), strict=True))
+
+
+class LabelledClips(Dataset):
+    """Spectrograms and targets; decoding and augmentation happen in the `DataLoader` workers.
+
+    An item is asked for by its index, or by (index, seed) from a `SeededSampler` to augment it.
+
+    Args:
+        rows: with the encoded audio in `audio_column`.
+        indices: class numbers of each row.
+        num_classes: length C of a target.
+        feature_extractor: pads or cuts to its target length and normalises.
+        audio_column: where the encoded audio lies in a row.
+        augment: what to do with a clip when augmenting; what is done to whole batches is left to others.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset,
+        indices: list[list[int]],
+        num_classes: int,
+        feature_extractor: SequenceFeatureExtractor,
+        audio_column: str,
+        augment: AugmentArguments | None = None,
+    ):
+        self.rows = rows.select_columns([audio_column])
+        self.indices = indices
+        self.num_classes = num_classes
+        self.feature_extractor = feature_extractor
+        self.audio_column = audio_column
+        self.augment = augment or AugmentArguments()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
+        """What the extractor makes of the clip (`input_values` (T, F), perhaps `attention_mask` (T,)), `labels` (C,)
+        float, and the seed where one was given.
+
+        Raises:
+            ValueError: the clip cannot be decoded.
+        """
+        if isinstance(key, int):
+            return self.features(self.waveform(key)) | {"labels": self.target(key)}
+        index, seed = key
+        return self.augmented(index, torch.Generator().manual_seed(seed)) | {"seed": seed}
+
+    def augmented(self, index: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Features and labels of a clip after everything that section `augment` does to single clips."""
+        augment, waveform, labels = self.augment, self.waveform(index), self.target(index)
+        if augment.waveform_mixup and torch.rand((), generator=generator) < augment.waveform_mixup:
+            partner = int(torch.randint(len(self), (), generator=generator))
+            waveform, labels = self.mixed(index, partner, draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator))
+        if augment.roll:
+            waveform = random_roll_and_scale(waveform - waveform.mean(), generator)
+        features = self.features(waveform)
+        input_values = features["input_values"]
+        if augment.frequency_mask or augment.time_mask:
+            widths = augment.frequency_mask, augment.time_mask
+            input_values = hide_bands(input_values[None], *widths, self.silence(), generator)[0]
+        if augment.noise:
+            input_values = random_noise_and_roll(input_values, generator)
+        return features | {"input_values": input_values, "labels": labels}
+
+    def mixed(self, index: int, partner: int, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Samples (N,) and target (C,) of two clips mixed by waveform mixup."""
+        waveform = mix_waveforms(self.waveform(index), self.waveform(partner), weight)
+        return waveform, weight * self.target(index) + (1 - weight) * self.target(partner)
+
+    def waveform(self, index: int) -> torch.Tensor:
+        """(N,) samples of a clip at the extractor's rate."""
+        return load_audio(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
+
+    def features(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the extractor makes of a waveform, without the batch axis."""
+        rate = self.feature_extractor.sampling_rate
+        features = self.feature_extractor(waveform, sampling_rate=rate, padding="max_length", return_tensors="pt")
+        return {name: of_batch[0] for name, of_batch in features.items()}
+
+    def silence(self) -> float:
+        """What a zero of the log-mels is after normalisation, the fill of bands hidden before it.
+
+        For extractors that standardise every clip by itself it is 0, the clip's mean.
+        """
+        mean = getattr(self.feature_extractor, "mean", 0.0)
+        return -mean / (2 * self.feature_extractor.std) if mean else 0.0
+
+    def target(self, index: int) -> torch.Tensor:
+        """(C,) float, 1 for each label of the clip."""
+        return torch.zeros(self.num_classes).index_fill_(0, torch.tensor(self.indices[index], dtype=torch.long), 1.0)
+
+    def targets(self) -> torch.Tensor:
+        """(N, C) targets of all clips."""
+        return torch.stack([self.target(index) for index in range(len(self))])

@@ -1,0 +1,1 @@
+"""Small classifiers of frozen features, and what they are trained on."""

@@ -1,0 +1,1 @@
+"""What a run consists of besides its loop: start, checkpoints, watching, results."""

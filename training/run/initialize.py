@@ -1,0 +1,114 @@
+"""Model and feature extractor at the start of a run; the model newly drawn, or from a checkpoint, ours or official."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForPreTraining,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SequenceFeatureExtractor,
+)
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
+
+from modeling_sslam import SslamFeatureExtractor
+from modeling_sslam.official.checkpoints import load_official
+from training.run.checkpoint import TEACHER_FILE
+from training.settings.recipe import DataArguments, ModelArguments
+
+logger = logging.getLogger(__name__)
+
+TeacherWeights = dict[str, Tensor] | None
+
+
+def build_feature_extractor(data: DataArguments, config: PreTrainedConfig) -> SequenceFeatureExtractor:
+    """What turns waveforms into the model's input, in training as later in use: the extractor of the model's family.
+
+    An extractor that standardises every clip gets no length from random crops: whole clips are to be heard later.
+
+    Raises:
+        ValueError: statistics for a family that standardises every clip by itself.
+    """
+    extractor_class = FEATURE_EXTRACTOR_MAPPING[type(config)]
+    settings = {"sampling_rate": data.sampling_rate, "num_mel_bins": config.num_mel_bins}
+    statistics = {name: value for name, value in (("mean", data.mean), ("std", data.std)) if value is not None}
+    if issubclass(extractor_class, SslamFeatureExtractor):
+        settings["target_length"] = data.target_length
+        return extractor_class.from_preset(data.normalization, **settings, **statistics)
+    if statistics:
+        raise ValueError(
+            f"data.{' and data.'.join(statistics)}: {config.model_type} standardises every clip by itself, remove them"
+        )
+    return extractor_class(target_length=None if data.crop == "random" else data.target_length, **settings)
+
+
+def build_model(
+    arguments: ModelArguments, resume_from: pathlib.Path | None = None
+) -> tuple[PreTrainedModel, TeacherWeights]:
+    """The model to train, on the CPU, and weights for its teacher, None where that starts as the student's copy.
+
+    Args:
+        arguments: section `model` of the recipe. Its options replace those of the checkpoint in `init_from`.
+        resume_from: checkpoint that will be loaded into the model; only its sizes are taken here.
+    Raises:
+        ValueError: unknown family or field, or weights that do not fit.
+    """
+    if resume_from is not None:
+        return AutoModelForPreTraining.from_config(AutoConfig.from_pretrained(resume_from)), None
+    if arguments.model_type not in CONFIG_MAPPING:
+        raise ValueError(f"model.model_type is {arguments.model_type!r}, which no registered family has")
+    config_class = CONFIG_MAPPING[arguments.model_type]
+    of_every_model = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    known = [field.name for field in dataclasses.fields(config_class) if field.name not in of_every_model]
+    if unknown := sorted(set(arguments.options) - set(known)):
+        raise ValueError(f"unknown field of section model: {', '.join(unknown)}; known: {', '.join(known)}")
+    if arguments.init_from is None:
+        return AutoModelForPreTraining.from_config(config_class(**arguments.options)), None
+    source = pathlib.Path(arguments.init_from)
+    if not source.exists():
+        raise ValueError(f"model.init_from is {arguments.init_from!r}: there is no such file or folder")
+    load = _load_ours if _is_ours(source, arguments.model_type) else _load_official
+    model, teacher_weights = load(source, arguments.options)
+    logger.info("weights from %s, teacher %s", source, "too" if teacher_weights else "starts as a copy of the student")
+    return model, teacher_weights
+
+
+def _is_ours(source: pathlib.Path, model_type: str) -> bool:
+    config = source / "config.json"
+    return config.exists() and json.loads(config.read_text()).get("model_type") == model_type
+
+
+def _load_ours(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, TeacherWeights]:
+    """From a checkpoint folder of a pretraining run, or a `save_pretrained` folder, which has no teacher."""
+    config = _updated(AutoConfig.from_pretrained(source), options)
+    model = AutoModelForPreTraining.from_pretrained(source, config=config, dtype="float32")
+    teacher = source / TEACHER_FILE
+    return model, load_file(teacher) if teacher.exists() else None
+
+
+def _load_official(source: pathlib.Path, options: dict) -> tuple[PreTrainedModel, TeacherWeights]:
+    """From an official file or folder. Where it has only the encoder, decoder or heads are newly drawn."""
+    official = load_official(source)
+    model = AutoModelForPreTraining.from_config(_updated(official.config, options))
+    prefix = f"{model.base_model_prefix}."
+    is_encoder = official.model_class is type(model.base_model)
+    weights = {prefix * is_encoder + name: tensor for name, tensor in official.weights.items()}
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    lost = [name for name in missing if name.startswith(prefix)] + unexpected
+    if lost:
+        raise ValueError(f"{source} does not fit a model for pretraining: {', '.join(lost)}")
+    if missing:
+        logger.warning("%s has only the encoder; newly drawn: %s", source, ", ".join(missing))
+    return model, official.teacher
+
+
+def _updated(config: PreTrainedConfig, options: dict) -> PreTrainedConfig:
+    return type(config)(**(config.to_dict() | options))

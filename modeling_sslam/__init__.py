@@ -1,5 +1,7 @@
 """Self-supervised audio encoders for transformers. Importing it registers every family with the Auto classes."""
 
+from transformers import AutoModelForAudioClassification
+
 from .configuration_axlstm import AxlstmConfig
 from .configuration_eat import EatConfig
 from .configuration_mwmae import MwmaeConfig
@@ -7,19 +9,34 @@ from .configuration_ssam import SsamConfig
 from .configuration_ssast import SsastConfig
 from .configuration_ssast_mae import SsastMaeConfig
 from .configuration_sslam import SslamConfig
-from .feature_extraction_kaldi_fbank import SslamFeatureExtractor
+from .feature_extraction_kaldi_fbank import KaldiFbankFeatureExtractor
 from .feature_extraction_power_mel import PowerMelFeatureExtractor
-from .modeling_axlstm import AxlstmForAudioClassification, AxlstmForPreTraining, AxlstmModel
-from .modeling_eat import EatForAudioClassification, EatModel
-from .modeling_mwmae import MwmaeForAudioClassification, MwmaeForPreTraining, MwmaeModel
-from .modeling_ssam import SsamForAudioClassification, SsamForPreTraining, SsamModel
+from .modeling_axlstm import (
+    AxlstmForAudioClassification,
+    AxlstmForAudioFrameClassification,
+    AxlstmForPreTraining,
+    AxlstmModel,
+)
+from .modeling_eat import EatForAudioClassification, EatForAudioFrameClassification, EatModel
+from .modeling_mwmae import (
+    MwmaeForAudioClassification,
+    MwmaeForAudioFrameClassification,
+    MwmaeForPreTraining,
+    MwmaeModel,
+)
+from .modeling_ssam import SsamForAudioClassification, SsamForAudioFrameClassification, SsamForPreTraining, SsamModel
 from .modeling_ssast import (
     SsastForAudioClassification,
     SsastForAudioFrameClassification,
     SsastForPreTraining,
     SsastModel,
 )
-from .modeling_ssast_mae import SsastMaeForAudioClassification, SsastMaeForPreTraining, SsastMaeModel
+from .modeling_ssast_mae import (
+    SsastMaeForAudioClassification,
+    SsastMaeForAudioFrameClassification,
+    SsastMaeForPreTraining,
+    SsastMaeModel,
+)
 from .modeling_sslam import (
     SslamForAudioClassification,
     SslamForAudioFrameClassification,
@@ -29,50 +46,37 @@ from .modeling_sslam import (
 from .pipelines.audio_classification import SslamAudioClassificationPipeline
 from .registration import register_family, register_pipeline
 
-register_family(
-    SslamConfig,
-    [SslamModel, SslamForPreTraining, SslamForAudioClassification, SslamForAudioFrameClassification],
-    SslamFeatureExtractor,
-)
-register_family(EatConfig, [EatModel, EatForAudioClassification], SslamFeatureExtractor)
-register_family(
-    AxlstmConfig,
-    [AxlstmModel, AxlstmForPreTraining, AxlstmForAudioClassification],
-    PowerMelFeatureExtractor,
-)
-register_family(
-    SsastConfig,
-    [SsastModel, SsastForPreTraining, SsastForAudioClassification, SsastForAudioFrameClassification],
-    SslamFeatureExtractor,
-)
-register_family(
-    SsastMaeConfig,
-    [SsastMaeModel, SsastMaeForPreTraining, SsastMaeForAudioClassification],
-    PowerMelFeatureExtractor,
-)
-register_family(
-    MwmaeConfig,
-    [MwmaeModel, MwmaeForPreTraining, MwmaeForAudioClassification],
-    PowerMelFeatureExtractor,
-)
-register_family(SsamConfig, [SsamModel, SsamForPreTraining, SsamForAudioClassification], PowerMelFeatureExtractor)
-register_pipeline("audio-tagging", SslamAudioClassificationPipeline)
+SslamFeatureExtractor = KaldiFbankFeatureExtractor  # its name up to version 0.1
+
+register_family(AxlstmConfig, PowerMelFeatureExtractor)
+register_family(EatConfig, KaldiFbankFeatureExtractor)
+register_family(MwmaeConfig, PowerMelFeatureExtractor)
+register_family(SsamConfig, PowerMelFeatureExtractor)
+register_family(SsastConfig, KaldiFbankFeatureExtractor)
+register_family(SsastMaeConfig, PowerMelFeatureExtractor)
+register_family(SslamConfig, KaldiFbankFeatureExtractor)
+register_pipeline("audio-tagging", SslamAudioClassificationPipeline, AutoModelForAudioClassification)
 
 __all__ = [
     "AxlstmConfig",
     "AxlstmForAudioClassification",
+    "AxlstmForAudioFrameClassification",
     "AxlstmForPreTraining",
     "AxlstmModel",
     "EatConfig",
     "EatForAudioClassification",
+    "EatForAudioFrameClassification",
     "EatModel",
+    "KaldiFbankFeatureExtractor",
     "MwmaeConfig",
     "MwmaeForAudioClassification",
+    "MwmaeForAudioFrameClassification",
     "MwmaeForPreTraining",
     "MwmaeModel",
     "PowerMelFeatureExtractor",
     "SsamConfig",
     "SsamForAudioClassification",
+    "SsamForAudioFrameClassification",
     "SsamForPreTraining",
     "SsamModel",
     "SsastConfig",
@@ -81,6 +85,7 @@ __all__ = [
     "SsastForPreTraining",
     "SsastMaeConfig",
     "SsastMaeForAudioClassification",
+    "SsastMaeForAudioFrameClassification",
     "SsastMaeForPreTraining",
     "SsastMaeModel",
     "SsastModel",

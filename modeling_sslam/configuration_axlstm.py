@@ -34,6 +34,7 @@ class AxlstmConfig(MaskedPatchConfig):
         "AutoModel": "modeling_axlstm.AxlstmModel",
         "AutoModelForPreTraining": "modeling_axlstm.AxlstmForPreTraining",
         "AutoModelForAudioClassification": "modeling_axlstm.AxlstmForAudioClassification",
+        "AutoModelForAudioFrameClassification": "modeling_axlstm.AxlstmForAudioFrameClassification",
     }
     published_sizes = {"tiny": {"hidden_size": 192}, "small": {"hidden_size": 384}}
 

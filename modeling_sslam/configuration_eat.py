@@ -56,6 +56,7 @@ class EatConfig(SslamConfig):
         "AutoConfig": "configuration_eat.EatConfig",
         "AutoModel": "modeling_eat.EatModel",
         "AutoModelForAudioClassification": "modeling_eat.EatForAudioClassification",
+        "AutoModelForAudioFrameClassification": "modeling_eat.EatForAudioFrameClassification",
     }
 
     model_variant: str = "pretrain"
@@ -98,6 +99,8 @@ def to_hub_config(config: SslamConfig, variant: str) -> dict:
     Labels and the eps before the classifier, which the hub's own code does not read, come along.
     """
     labels = {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type", "classifier_norm_eps")}
+    fields = {hub_name: getattr(config, name) for hub_name, name in RENAMED_FIELDS.items()}
+    side, _ = config.patch_size  # the hub's code knows squares only
     return {
         "model_type": EatConfig.model_type,
         "architectures": ["EATModel"],
@@ -105,8 +108,9 @@ def to_hub_config(config: SslamConfig, variant: str) -> dict:
         "model_variant": variant,
         "num_classes": config.num_labels,
         "mlp_ratio": config.intermediate_size / config.hidden_size,
-        "stride": config.patch_size,
-        **{hub_name: getattr(config, name) for hub_name, name in RENAMED_FIELDS.items()},
+        **fields,
+        "patch_size": side,
+        "stride": side,
         **FIXED_FIELDS,
         **(labels if variant == "finetune" else {}),
     }

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
 
-from .remote_code import RemoteCodeMixin
+from .configuration_audio_encoder import check_divides
+from .configuration_patches import PatchConfig, PatchSize
 
 NUM_GLOBAL_HEADS = 2
 WindowSizes = int | list[int] | tuple[int, ...]
@@ -29,18 +29,17 @@ class TransformerSizes(NamedTuple):
 
 
 @strict
-class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
+class MwmaeConfig(PatchConfig):
     r"""
     Configuration of MW-MAE and MAE for audio (Yadav et al., "Masked Autoencoders with Multi-Window Local-Global
     Attention Are Better Audio Learners", ICLR 2024). The defaults build the published base MW-MAE, of patches of 4
-    frames x 16 bins. The plain MAE is `MwmaeConfig(use_class_token=True, decoder_window_sizes=0)`.
+    frames x 16 bins. The plain MAE is `MwmaeConfig(use_class_token=True, decoder_window_sizes=0)`. Fields that are not
+    named here are those of `PatchConfig`.
 
     Args:
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: the encoder.
         layer_norm_eps: of all norms in encoder and decoder.
         qkv_bias: whether the joint query/key/value projections have a bias.
-        patch_size: (frames, mel bins) of a patch; a single number is a square.
-        num_mel_bins: mel bins of a spectrogram.
         window_frames: frames of a pretraining crop, which have trained positions. Longer clips are encoded in windows
             of this length.
         use_class_token: put a learned token in front of the patches: MAE has one, MW-MAE none.
@@ -52,12 +51,10 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
         decoder_window_sizes: windows of the decoder's heads, likewise. None for the published rule: one head for every
             divisor of the number of tokens but 1 and that number, and two that attend to all of them.
         shift_windows: in every other block, windows start half a window later (no published model).
-        mask_ratio: share of masked patches in pretraining.
         initializer_range: standard deviation of class token and mask token.
-        classifier_norm_eps: of the norm before the classifier.
 
     Raises:
-        ValueError: sizes or windows that do not divide, or a ratio outside (0, 1).
+        ValueError: sizes or windows that do not divide.
     """
 
     model_type = "mwmae"
@@ -66,7 +63,9 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
         "AutoModel": "modeling_mwmae.MwmaeModel",
         "AutoModelForPreTraining": "modeling_mwmae.MwmaeForPreTraining",
         "AutoModelForAudioClassification": "modeling_mwmae.MwmaeForAudioClassification",
+        "AutoModelForAudioFrameClassification": "modeling_mwmae.MwmaeForAudioFrameClassification",
     }
+    window_padding = "reflected"
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -75,7 +74,7 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
     hidden_act: str = "gelu_pytorch_tanh"
     layer_norm_eps: float = 1e-6
     qkv_bias: bool = True
-    patch_size: int | list[int] | tuple[int, ...] = (4, 16)
+    patch_size: PatchSize = (4, 16)
     num_mel_bins: int = 80
     window_frames: int = 200
     use_class_token: bool = False
@@ -86,16 +85,11 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
     decoder_num_attention_heads: int | None = None
     decoder_window_sizes: WindowSizes | None = None
     shift_windows: bool = False
-    mask_ratio: float = 0.8
     initializer_range: float = 0.02
-    classifier_norm_eps: float = 1e-6
 
     def __post_init__(self, **kwargs):
-        sizes = (self.patch_size, self.patch_size) if isinstance(self.patch_size, int) else tuple(self.patch_size)
-        if len(sizes) != 2 or min(sizes) < 1:
-            raise ValueError(f"patch_size is {self.patch_size!r}: expected (frames, mel bins) of a patch")
-        self.patch_size = sizes
-        for field, size in (("window_frames", sizes[0]), ("num_mel_bins", sizes[1])):
+        super().__post_init__(**kwargs)
+        for field, size in zip(("window_frames", "num_mel_bins"), self.patch_size, strict=True):
             if getattr(self, field) % size:
                 raise ValueError(f"{field} {getattr(self, field)} is not a multiple of the {size} of a patch")
         if self.hidden_size % 4 or self.decoder_hidden_size % 2:
@@ -103,18 +97,10 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
                 f"positions need a hidden_size that is a multiple of 4, not {self.hidden_size}, and an even "
                 f"decoder_hidden_size, not {self.decoder_hidden_size}"
             )
-        if not 0 < self.mask_ratio < 1:
-            raise ValueError(f"mask_ratio is {self.mask_ratio}: expected a share between 0 and 1")
         self._resolve_windows()
-        for width, heads in (
-            ("hidden_size", "num_attention_heads"),
-            ("decoder_hidden_size", "decoder_num_attention_heads"),
-        ):
-            if getattr(self, width) % getattr(self, heads):
-                raise ValueError(f"{width} {getattr(self, width)} is not a multiple of {heads} {getattr(self, heads)}")
+        check_divides(self, hidden_size="num_attention_heads", decoder_hidden_size="decoder_num_attention_heads")
         if self.decoder_intermediate_size is None:
             self.decoder_intermediate_size = 4 * self.decoder_hidden_size
-        super().__post_init__(**kwargs)
 
     def _resolve_windows(self) -> None:
         """Writes the windows out, one a head, and takes the decoder's heads from them where they are not given."""
@@ -123,7 +109,7 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
             self.decoder_window_sizes = published_windows(self.num_tokens)
         if self.decoder_num_attention_heads is None:
             given = self.decoder_window_sizes
-            self.decoder_num_attention_heads = len(published_windows(self.num_patches) if given == 0 else given)
+            self.decoder_num_attention_heads = len(published_windows(self.window_patches) if given == 0 else given)
         self.decoder_window_sizes = one_per_head(self.decoder_window_sizes, self.decoder_num_attention_heads)
         for name, heads in (
             ("encoder_window_sizes", self.num_attention_heads),
@@ -134,34 +120,29 @@ class MwmaeConfig(RemoteCodeMixin, PreTrainedConfig):
                 raise ValueError(f"{name} {windows} are {len(windows)} windows for {heads} attention heads")
             if any(window < 0 or window and self.num_tokens % window for window in windows):
                 raise ValueError(
-                    f"{name} {windows} do not all divide {self.num_tokens} tokens ({self.num_patches} patches"
+                    f"{name} {windows} do not all divide {self.num_tokens} tokens ({self.window_patches} patches"
                     f"{' and a class token' if self.use_class_token else ''}): choose divisors, or 0 for all tokens"
                 )
 
     @property
-    def num_frequency_patches(self) -> int:
-        """Patches along frequency."""
-        return self.num_mel_bins // self.patch_size[1]
-
-    @property
     def num_special_tokens(self) -> int:
-        """Tokens before the patches in a model's output: the class token, where there is one."""
+        """The class token, where there is one."""
         return int(self.use_class_token)
 
     @property
-    def time_stride(self) -> int:
-        """Frames from one time step of patches to the next."""
-        return self.patch_size[0]
+    def longest_clip(self) -> int:
+        """A window, which has trained positions."""
+        return self.window_frames
 
     @property
-    def num_patches(self) -> int:
+    def window_patches(self) -> int:
         """Patches of a pretraining crop."""
-        return self.window_frames // self.patch_size[0] * self.num_frequency_patches
+        return self.num_patches(self.window_frames)
 
     @property
     def num_tokens(self) -> int:
         """Tokens of a pretraining crop, with the class token."""
-        return self.num_special_tokens + self.num_patches
+        return self.num_special_tokens + self.window_patches
 
     @property
     def encoder_sizes(self) -> TransformerSizes:

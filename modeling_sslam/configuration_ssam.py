@@ -12,9 +12,8 @@ from .configuration_masked_patch import MaskedPatchConfig
 class SsamConfig(MaskedPatchConfig):
     r"""
     Configuration of SSAM (Yadav and Tan, "Audio Mamba: Selective State Spaces for Self-Supervised Audio
-    Representations", Interspeech 2024). The defaults build the published base model; `tiny`, `small`, and the never
-    published `medium`, `large` and `huge` are class methods. Fields that are not named here are those of
-    `MaskedPatchConfig`.
+    Representations", Interspeech 2024). The defaults build the published base model; `tiny` and `small` are class
+    methods. Fields that are not named here are those of `MaskedPatchConfig`.
 
     Args:
         expand: channels of a scan, as a multiple of `hidden_size`.
@@ -35,6 +34,7 @@ class SsamConfig(MaskedPatchConfig):
         "AutoModel": "modeling_ssam.SsamModel",
         "AutoModelForPreTraining": "modeling_ssam.SsamForPreTraining",
         "AutoModelForAudioClassification": "modeling_ssam.SsamForAudioClassification",
+        "AutoModelForAudioFrameClassification": "modeling_ssam.SsamForAudioFrameClassification",
     }
     published_sizes = {"tiny": {"hidden_size": 192}, "small": {"hidden_size": 384}}
 
@@ -53,24 +53,14 @@ class SsamConfig(MaskedPatchConfig):
         super().__post_init__(**kwargs)
 
     @property
+    def has_class_token(self) -> bool:
+        """In one direction the class token, which comes first, hears nothing."""
+        return self.use_class_token and self.bidirectional
+
+    @property
     def inner_size(self) -> int:
         """Channels of a scan."""
         return self.expand * self.hidden_size
-
-    @classmethod
-    def medium(cls, **overrides) -> SsamConfig:
-        """Defined in the official code, never published."""
-        return cls(**({"hidden_size": 512} | overrides))
-
-    @classmethod
-    def large(cls, **overrides) -> SsamConfig:
-        """Defined in the official code, never published."""
-        return cls(**({"hidden_size": 1024, "num_hidden_layers": 24} | overrides))
-
-    @classmethod
-    def huge(cls, **overrides) -> SsamConfig:
-        """Defined in the official code, never published."""
-        return cls(**({"hidden_size": 1280, "num_hidden_layers": 32} | overrides))
 
 
 __all__ = ["SsamConfig"]

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
 
-from .remote_code import RemoteCodeMixin
+from .configuration_audio_encoder import check_choice, check_divides
+from .configuration_patches import PatchConfig, PatchSize, pair
 
-POOLINGS = ("mean", "cls")
 POSITION_FITS = ("centre", "start")
 
 SIZES = {
@@ -19,11 +18,11 @@ SIZES = {
 
 
 @strict
-class SsastConfig(RemoteCodeMixin, PreTrainedConfig):
+class SsastConfig(PatchConfig):
     r"""
     Configuration of SSAST (Gong et al., "SSAST: Self-Supervised Audio Spectrogram Transformer", AAAI 2022). The
     defaults build the published base patch model as it is pretrained; `SsastConfig.patch("tiny")` and
-    `SsastConfig.frame("base")` build the others.
+    `SsastConfig.frame("base")` build the others. Fields that are not named here are those of `PatchConfig`.
 
     Args:
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: the transformer.
@@ -31,7 +30,6 @@ class SsastConfig(RemoteCodeMixin, PreTrainedConfig):
         qkv_bias: whether the joint query/key/value projection has a bias.
         attention_probs_dropout_prob: dropout rate; every published recipe has 0.
         initializer_range: standard deviation of linear weights, class tokens and positions.
-        num_mel_bins: mel bins of a spectrogram.
         patch_size: (frames, mel bins) of a patch; (2, 128) in the frame models, which have one patch a time step.
         patch_stride: (frames, mel bins) from one patch to the next; `patch_size` when None, as in pretraining.
             Fine-tuning uses (10, 10) for patch and (1, 128) for frame models.
@@ -43,8 +41,8 @@ class SsastConfig(RemoteCodeMixin, PreTrainedConfig):
         positions_via_eight_rows: stretch the table in time by way of eight frequency rows, whatever their number, as
             the official code does. Makes a difference where the table has another number of rows, so not with 128
             bins.
-        pooling: what the classifier sees: the mean of the patch tokens ("mean"), or of the two class tokens ("cls").
-        classifier_norm_eps: of the norm before the classifier.
+        pooling: what the classifier sees: the mean of the patch tokens ("mean"), or of the two class tokens ("cls"),
+            both official; or patch tokens pooled by "attentive" or "linear_softmax".
 
     Raises:
         ValueError: sizes that do not divide or do not fit, or an unknown pooling or position fit.
@@ -68,49 +66,32 @@ class SsastConfig(RemoteCodeMixin, PreTrainedConfig):
     qkv_bias: bool = True
     attention_probs_dropout_prob: float | int = 0.0
     initializer_range: float = 0.02
-    num_mel_bins: int = 128
-    patch_size: list[int] | tuple[int, ...] = (16, 16)
-    patch_stride: list[int] | tuple[int, ...] | None = None
-    position_grid: list[int] | tuple[int, ...] = (64, 8)
+    patch_stride: PatchSize | None = None
+    position_grid: PatchSize = (64, 8)
     position_fit: str = "centre"
     positions_via_eight_rows: bool = False
-    pooling: str = "mean"
     classifier_norm_eps: float = 1e-5
 
     def __post_init__(self, **kwargs):
-        self.patch_size = tuple(self.patch_size)
-        self.patch_stride = self.patch_size if self.patch_stride is None else tuple(self.patch_stride)
-        self.position_grid = tuple(self.position_grid)
-        for name in ("patch_size", "patch_stride", "position_grid"):
-            value = getattr(self, name)
-            if len(value) != 2 or min(value) < 1:
-                raise ValueError(f"{name} is {value}: expected two positive numbers, time before frequency")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
-        if self.patch_size[1] > self.num_mel_bins:
-            raise ValueError(f"patch_size {self.patch_size} has more mel bins than num_mel_bins {self.num_mel_bins}")
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling is {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
-        if self.position_fit not in POSITION_FITS:
-            raise ValueError(f"position_fit is {self.position_fit!r}: choose one of {', '.join(POSITION_FITS)}")
         super().__post_init__(**kwargs)
-
-    @property
-    def num_frequency_patches(self) -> int:
-        """Patches along frequency."""
-        return (self.num_mel_bins - self.patch_size[1]) // self.patch_stride[1] + 1
+        self.patch_stride = self.patch_size if self.patch_stride is None else pair("patch_stride", self.patch_stride)
+        self.position_grid = pair("position_grid", self.position_grid)
+        check_divides(self, hidden_size="num_attention_heads")
+        check_choice(self, "position_fit", POSITION_FITS)
 
     @property
     def num_special_tokens(self) -> int:
-        """Tokens before the patches in a model's output: class and distillation token."""
+        """Class and distillation token."""
         return 2
 
     @property
-    def time_stride(self) -> int:
-        """Frames from one time step of patches to the next."""
-        return self.patch_stride[0]
+    def positions_depend_on_length(self) -> bool:
+        return self.position_fit == "centre"
+
+    @property
+    def longest_clip(self) -> int | None:
+        """The end of the table, where it is not stretched."""
+        return None if self.position_fit == "centre" else self.frames_of(self.position_grid[0])
 
     @classmethod
     def patch(cls, size: str = "base", **overrides) -> SsastConfig:

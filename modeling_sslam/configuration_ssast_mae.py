@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from huggingface_hub.dataclasses import strict
 
+from .configuration_audio_encoder import check_divides
 from .configuration_masked_patch import MaskedPatchConfig
 
 
@@ -32,6 +33,7 @@ class SsastMaeConfig(MaskedPatchConfig):
         "AutoModel": "modeling_ssast_mae.SsastMaeModel",
         "AutoModelForPreTraining": "modeling_ssast_mae.SsastMaeForPreTraining",
         "AutoModelForAudioClassification": "modeling_ssast_mae.SsastMaeForAudioClassification",
+        "AutoModelForAudioFrameClassification": "modeling_ssast_mae.SsastMaeForAudioFrameClassification",
     }
     published_sizes = {
         "tiny": {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768},
@@ -48,13 +50,9 @@ class SsastMaeConfig(MaskedPatchConfig):
     prediction_num_attention_heads: int = 6
 
     def __post_init__(self, **kwargs):
-        for size, heads in (
-            ("hidden_size", "num_attention_heads"),
-            ("prediction_hidden_size", "prediction_num_attention_heads"),
-        ):
-            if getattr(self, size) % getattr(self, heads):
-                raise ValueError(f"{size} {getattr(self, size)} is not a multiple of {heads} {getattr(self, heads)}")
         super().__post_init__(**kwargs)
+        check_divides(self, hidden_size="num_attention_heads")
+        check_divides(self, prediction_hidden_size="prediction_num_attention_heads")
 
 
 __all__ = ["SsastMaeConfig"]

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
 
-from .remote_code import RemoteCodeMixin
-
-POOLINGS = ("cls", "mean", "attentive", "linear_softmax")
+from .configuration_audio_encoder import check_divides
+from .configuration_patches import PatchConfig, PatchSize
 
 
 @strict
-class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
+class SslamConfig(PatchConfig):
     r"""
     Configuration of SSLAM (Alex et al., ICLR 2025) and of EAT (Chen et al., IJCAI 2024), which is SSLAM's first stage.
-    The defaults build the published base model; `SslamConfig.large()` builds EAT-large.
+    The defaults build the published base model; `SslamConfig.large()` builds EAT-large. Fields that are not named here
+    are those of `PatchConfig`.
 
     Args:
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: the transformer.
@@ -25,8 +24,6 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
         drop_path_rate: stochastic depth of the last layer; it rises linearly from 0 at the first layer.
         initializer_range: standard deviation of the linear weights of the blocks.
         class_token_std: standard deviation of the class token at initialisation; the official code has 1, not 0.02.
-        patch_size: side of a square patch in frames and mel bins.
-        num_mel_bins: mel bins of a spectrogram.
         max_time_patches: rows of the fixed position table; with 16-frame patches 768 are 122.9 s.
         decoder_hidden_size, decoder_num_layers, decoder_kernel_size, decoder_groups: convolutional decoder of
             pretraining.
@@ -61,8 +58,7 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
     drop_path_rate: float | int = 0.0
     initializer_range: float = 0.02
     class_token_std: float | int = 1.0
-    patch_size: int = 16
-    num_mel_bins: int = 128
+    patch_size: PatchSize = (16, 16)
     max_time_patches: int = 768
     decoder_hidden_size: int = 768
     decoder_num_layers: int = 6
@@ -71,33 +67,22 @@ class SslamConfig(RemoteCodeMixin, PreTrainedConfig):
     decoder_layer_norm_eps: float = 1e-5
     mask_noise_std: float | int = 0.01
     pooling: str = "cls"
-    classifier_norm_eps: float = 1e-6
 
     def __post_init__(self, **kwargs):
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
-        if self.num_mel_bins % self.patch_size:
-            raise ValueError(f"num_mel_bins {self.num_mel_bins} is not a multiple of patch_size {self.patch_size}")
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling is {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
         super().__post_init__(**kwargs)
-
-    @property
-    def num_frequency_patches(self) -> int:
-        """Patches along frequency."""
-        return self.num_mel_bins // self.patch_size
+        check_divides(self, hidden_size="num_attention_heads")
+        if self.num_mel_bins % self.patch_size[1]:
+            raise ValueError(f"num_mel_bins {self.num_mel_bins} is not a multiple of patch_size {self.patch_size[1]}")
 
     @property
     def num_special_tokens(self) -> int:
-        """Tokens before the patches in a model's output: the class token."""
+        """The class token."""
         return 1
 
     @property
-    def time_stride(self) -> int:
-        """Frames from one time step of patches to the next."""
-        return self.patch_size
+    def longest_clip(self) -> int:
+        """The end of the position table."""
+        return self.frames_of(self.max_time_patches)
 
     @classmethod
     def base(cls, **overrides) -> SslamConfig:

@@ -58,7 +58,7 @@ def convert_to_hub(source: str | os.PathLike, target: str | os.PathLike) -> None
         raise ValueError(f"{source} is no saved SSLAM model: the model_type there is {fields.get('model_type')!r}")
     config = SslamConfig.from_pretrained(source)
     weights = load_file(source / WEIGHTS_FILE)
-    variant = "finetune" if "classifier.weight" in weights else "pretrain"
+    variant = "finetune" if any(name.startswith("classifier.") for name in weights) else "pretrain"
     if variant == "finetune" and config.pooling != "cls":
         raise ValueError(f"pooling is {config.pooling!r}: the hub's code classifies the class token only")
     target.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.configuration_utils import PreTrainedConfig
 
 from .layers_causal_conv import causal_convolution
 from .layers_selective_scan import selective_scan
@@ -44,7 +45,7 @@ class SelectiveStateSpace(nn.Module):
         return outputs + self.D.float() * inputs.float()
 
     @torch.no_grad()
-    def init_scan(self) -> None:
+    def init_weights(self, config: PreTrainedConfig) -> None:
         """Rates 1 .. N in every channel, and biases that spread the time steps log-uniformly over 0.001 .. 0.1."""
         inner_size, state_size = self.A_log.shape
         init.copy_(self.A_log, torch.arange(1.0, state_size + 1).log().expand(inner_size, -1))
@@ -88,3 +89,9 @@ class MambaMixer(SelectiveStateSpace):
         if self.reverse is not None:
             outputs = outputs + gather_tokens(self.reverse.scan(gather_tokens(inputs, reversed_order)), reversed_order)
         return self.out_proj((outputs * F.silu(gate.float())).to(gate.dtype))
+
+    def init_weights(self, config: PreTrainedConfig) -> None:
+        """Also the projection that writes into the residual stream, which is smaller the more blocks there are."""
+        super().init_weights(config)
+        bound = (self.out_proj.in_features * config.num_hidden_layers) ** -0.5
+        init.uniform_(self.out_proj.weight, -bound, bound)

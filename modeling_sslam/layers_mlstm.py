@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.configuration_utils import PreTrainedConfig
 
 from .layers_causal_conv import causal_convolution
 from .layers_initializers import init_as_torch
@@ -36,6 +37,10 @@ class OffsetNorm(nn.Module):
         groups = hidden_states.unflatten(-1, (self.num_groups, -1))
         normalised = F.layer_norm(groups, groups.shape[-1:], eps=self.eps).flatten(-2)
         return normalised * (1.0 + self.weight)
+
+    def init_weights(self, config: PreTrainedConfig) -> None:
+        """The gain is stored as what it exceeds one by."""
+        init.zeros_(self.weight)
 
 
 class BlockDiagonalLinear(nn.Module):
@@ -123,7 +128,7 @@ class MlstmLayer(nn.Module):
         return self.proj_down((cell + self.learnable_skip * convolved) * F.silu(gate))
 
     @torch.no_grad()
-    def init_layer(self) -> None:
+    def init_weights(self, config: PreTrainedConfig) -> None:
         """Initialisation of the official code; the deviation of the down-projection is that of a single block."""
         hidden_size = self.proj_down.out_features
         small = math.sqrt(2 / (5 * hidden_size))

@@ -1,6 +1,7 @@
 """The parts of a transformer block that families share; how they are put together is each family's own."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -8,6 +9,15 @@ from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+
+class BlockSizes(NamedTuple):
+    """What blocks beside those of the encoder differ in; of an encoder's blocks, its configuration says the same."""
+
+    hidden_size: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str
 
 
 class DropPath(nn.Module):
@@ -46,23 +56,27 @@ def eager_attention_forward(
 class SelfAttention(nn.Module):
     """Multi-head self-attention with one joint query/key/value projection.
 
-    Reads `hidden_size`, `num_attention_heads`, `qkv_bias` and `attention_probs_dropout_prob` of the configuration.
+    Args:
+        config: of the model, which says how attention is computed; `qkv_bias` and `attention_probs_dropout_prob` are
+            read too.
+        sizes: of the blocks, where they are not the encoder's.
     """
 
-    def __init__(self, config: PreTrainedConfig):
+    def __init__(self, config: PreTrainedConfig, sizes: BlockSizes | None = None):
         super().__init__()
+        width, self.num_heads = (sizes or config).hidden_size, (sizes or config).num_attention_heads
         self.config = config
-        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.head_dim = width // self.num_heads
         self.scaling = self.head_dim**-0.5
         self.is_causal = False
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_bias)
-        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.qkv = nn.Linear(width, 3 * width, bias=config.qkv_bias)
+        self.out_proj = nn.Linear(width, width)
 
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(B, L, D) -> (B, L, D), and the attention weights where the implementation gives them."""
-        qkv = self.qkv(hidden_states).unflatten(2, (3, self.config.num_attention_heads, self.head_dim))
+        qkv = self.qkv(hidden_states).unflatten(2, (3, self.num_heads, self.head_dim))
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
@@ -83,14 +97,15 @@ class SelfAttention(nn.Module):
 class FeedForward(nn.Module):
     """Position-wise feed-forward branch.
 
-    Reads `hidden_size`, `intermediate_size` and `hidden_act` of the configuration.
+    Args:
+        sizes: a configuration, or what else has `hidden_size`, `intermediate_size` and `hidden_act`.
     """
 
-    def __init__(self, config: PreTrainedConfig):
+    def __init__(self, sizes: PreTrainedConfig | tuple):
         super().__init__()
-        self.activation = ACT2FN[config.hidden_act]
-        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.activation = ACT2FN[sizes.hidden_act]
+        self.fc1 = nn.Linear(sizes.hidden_size, sizes.intermediate_size)
+        self.fc2 = nn.Linear(sizes.intermediate_size, sizes.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.fc2(self.activation(self.fc1(hidden_states)))
@@ -99,15 +114,18 @@ class FeedForward(nn.Module):
 class PreNormLayer(GradientCheckpointingLayer):
     """Pre-norm transformer block.
 
-    Reads what `SelfAttention` and `FeedForward` read, and `layer_norm_eps` of the configuration.
+    Args:
+        config: of the model, see `SelfAttention`; `layer_norm_eps` is read too.
+        sizes: of the blocks, where they are not the encoder's.
     """
 
-    def __init__(self, config: PreTrainedConfig):
+    def __init__(self, config: PreTrainedConfig, sizes: BlockSizes | None = None):
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.attention = SelfAttention(config)
-        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = FeedForward(config)
+        width = (sizes or config).hidden_size
+        self.norm1 = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.attention = SelfAttention(config, sizes)
+        self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.mlp = FeedForward(sizes or config)
 
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs

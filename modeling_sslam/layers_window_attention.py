@@ -16,8 +16,10 @@ from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .layers_initializers import init_lecun
 from .layers_transformer import eager_attention_forward
 
+BIAS_TABLE_GAIN = 0.02
 OTHER_REGION = -100.0  # added to the score of tokens that a shift has brought into one window; not infinite
 
 
@@ -99,6 +101,10 @@ class HeadGroup(nn.Module):
         Row a is a slice of the reversed table, so no index is needed.
         """
         return self.relative_position_bias_table.flip(1).unfold(1, self.window, 1).flip(1)
+
+    def init_weights(self, config: PreTrainedConfig) -> None:
+        if self.relative_position_bias_table is not None:
+            init_lecun(self.relative_position_bias_table, BIAS_TABLE_GAIN)
 
     def _between_regions(self, num_tokens: int, like: torch.Tensor) -> torch.Tensor:
         """(windows, 1, window, window): 0 within a region of the shifted tokens, `OTHER_REGION` between two.

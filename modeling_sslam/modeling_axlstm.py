@@ -10,7 +10,6 @@ baseline is in `modeling_masked_patch.py`.
 
 import torch
 from torch import nn
-from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
@@ -18,10 +17,11 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_axlstm import AxlstmConfig
+from .heads import ForAudioClassification, ForAudioFrameClassification
 from .layers_mlstm import MlstmLayer, OffsetNorm
 from .modeling_masked_patch import (
     MaskedPatchEmbeddings,
-    MaskedPatchForAudioClassification,
+    MaskedPatchEncoder,
     MaskedPatchForPreTraining,
     MaskedPatchModelOutput,
     MaskedPatchPreTrainedModel,
@@ -74,18 +74,8 @@ class AxlstmPreTrainedModel(MaskedPatchPreTrainedModel):
     _no_split_modules = ["MaskedPatchEmbeddings", "AxlstmLayer"]
     _can_record_outputs = {"hidden_states": AxlstmLayer}
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """The gains of the norms are stored as what they exceed one by."""
-        if isinstance(module, MlstmLayer):
-            module.init_layer()
-        elif isinstance(module, OffsetNorm):
-            init.zeros_(module.weight)
-        else:
-            super()._init_weights(module)
 
-
-class AxlstmModel(AxlstmPreTrainedModel):
+class AxlstmModel(MaskedPatchEncoder, AxlstmPreTrainedModel):
     """The AxLSTM encoder: spectrogram -> patch tokens."""
 
     def __init__(self, config: AxlstmConfig):
@@ -103,8 +93,7 @@ class AxlstmModel(AxlstmPreTrainedModel):
         self,
         input_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        bool_masked_pos: torch.Tensor | None = None,
-        mask_token: torch.Tensor | None = None,
+        patch_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedPatchModelOutput:
         r"""
@@ -112,19 +101,18 @@ class AxlstmModel(AxlstmPreTrainedModel):
             input_values: (B, T, F) normalised log-mel spectrogram. Frames beyond the last whole patch are left out.
             attention_mask: (B, T), 1 = real frame; padding must be at the end, where no real token reads it. A patch
                 counts when all its frames are real.
-            bool_masked_pos: (B, L) bool, True = replaced by `mask_token`.
-            mask_token: (1, 1, D), needed with `bool_masked_pos`.
+            patch_embeds: (B, L, D) patch tokens with positions, in place of those of `input_values`.
 
         Returns:
             `MaskedPatchModelOutput`.
         Raises:
             ValueError: wrong rank or size of an argument, see the message.
         """
-        hidden_states, token_mask = self.embeddings(input_values, attention_mask, bool_masked_pos, mask_token)
+        hidden_states, token_mask = self.embed(input_values, attention_mask, patch_embeds)
         reversed_order = None if token_mask is None else reverse_tokens(token_mask)
         for layer in self.layers:
             hidden_states = layer(hidden_states, reversed_order)
-        return self.embeddings.outputs(self.norm(hidden_states), token_mask)
+        return self.outputs(self.norm(hidden_states), token_mask)
 
 
 class AxlstmForPreTraining(MaskedPatchForPreTraining, AxlstmPreTrainedModel):
@@ -133,10 +121,22 @@ class AxlstmForPreTraining(MaskedPatchForPreTraining, AxlstmPreTrainedModel):
     encoder_class = AxlstmModel
 
 
-class AxlstmForAudioClassification(MaskedPatchForAudioClassification, AxlstmPreTrainedModel):
+class AxlstmForAudioClassification(ForAudioClassification, AxlstmPreTrainedModel):
     """The encoder with a linear classifier on the mean of its patches."""
 
     encoder_class = AxlstmModel
 
 
-__all__ = ["AxlstmForAudioClassification", "AxlstmForPreTraining", "AxlstmModel", "AxlstmPreTrainedModel"]
+class AxlstmForAudioFrameClassification(ForAudioFrameClassification, AxlstmPreTrainedModel):
+    """The encoder with a classifier on every time step (the mean over its frequency patches)."""
+
+    encoder_class = AxlstmModel
+
+
+__all__ = [
+    "AxlstmForAudioClassification",
+    "AxlstmForAudioFrameClassification",
+    "AxlstmForPreTraining",
+    "AxlstmModel",
+    "AxlstmPreTrainedModel",
+]

@@ -11,7 +11,7 @@ from transformers.conversion_mapping import register_checkpoint_conversion_mappi
 from transformers.core_model_loading import WeightRenaming
 
 from .configuration_eat import EatConfig
-from .modeling_sslam import SslamForAudioClassification, SslamModel
+from .modeling_sslam import SslamForAudioClassification, SslamForAudioFrameClassification, SslamModel
 from .names_sslam import ENCODER_NAMES, ENCODER_PREFIX, HEAD_NAMES, HUB_PREFIX
 
 
@@ -23,6 +23,12 @@ class EatModel(SslamModel):
 
 class EatForAudioClassification(SslamForAudioClassification):
     """`SslamForAudioClassification` from a hub repository; the "pretrain" variant has no classifier to load."""
+
+    config: EatConfig
+
+
+class EatForAudioFrameClassification(SslamForAudioFrameClassification):
+    """`SslamForAudioFrameClassification` on the encoder of a hub repository; its head is always ours."""
 
     config: EatConfig
 
@@ -44,4 +50,8 @@ register_checkpoint_conversion_mapping(
     EatForAudioClassification.__name__, hub_renamings(prefix=ENCODER_PREFIX), overwrite=True
 )
 
-__all__ = ["EatForAudioClassification", "EatModel"]
+register_checkpoint_conversion_mapping(
+    EatForAudioFrameClassification.__name__, hub_renamings(prefix=ENCODER_PREFIX), overwrite=True
+)
+
+__all__ = ["EatForAudioClassification", "EatForAudioFrameClassification", "EatModel"]

@@ -12,37 +12,34 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from transformers import initialization as init
-from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_masked_patch import MaskedPatchConfig
-from .layers_initializers import init_as_torch, init_xavier
-from .tokens_masks import random_mask
+from .encoder import AudioEncoderOutput, AudioPreTrainedModel, PatchEncoder, scene_embedding
+from .layers_initializers import TorchLinear, init_xavier
+from .tokens_masks import masked_positions, resolve_mask
 from .tokens_patches import PatchEmbedding, patch_attention_mask, with_special_tokens
-from .tokens_pooling import masked_mean
 from .tokens_positions import time_frequency_table
 
 
 @dataclass
-class MaskedPatchModelOutput(ModelOutput):
+class MaskedPatchModelOutput(AudioEncoderOutput):
     """
     Args:
         last_hidden_state: (B, L, D) patch tokens after the norm, time-major.
-        class_hidden_state: (B, D) the class token after the norm; None without one.
+        pooler_output: (B, F * D) the mean over time of the F patches of a step side by side, as
+            `config.token_grouping` says: the papers' scene embedding of a clip that is not longer than a window.
         token_mask: (B, L) bool, True = real patch; None when nothing is padded.
         hidden_states: on request, the input of the first block and the output of each block before the norm,
             (B, 1 + L, D) with the class token first.
         attentions: on request, where there is attention (eager only), (B, heads, 1 + L, 1 + L) of each block.
+        class_hidden_state: (B, D) the class token after the norm; None without one.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
     class_hidden_state: torch.FloatTensor | None = None
-    token_mask: torch.BoolTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
 
     def sequence(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """All tokens (B, 1 + L, D), class token first, and which are real, (B, 1 + L) bool or None."""
@@ -57,12 +54,10 @@ class MaskedPatchForPreTrainingOutput(ModelOutput):
     """
     Args:
         prediction: (B, L, P) the cells of every patch, masked or not, as `patchify` lays them out.
-        bool_masked_pos: (B, L) bool, True = masked.
         last_hidden_state, token_mask, hidden_states, attentions: as in `MaskedPatchModelOutput`.
     """
 
     prediction: torch.FloatTensor | None = None
-    bool_masked_pos: torch.BoolTensor | None = None
     last_hidden_state: torch.FloatTensor | None = None
     token_mask: torch.BoolTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
@@ -70,7 +65,7 @@ class MaskedPatchForPreTrainingOutput(ModelOutput):
 
 
 class MaskedPatchEmbeddings(nn.Module):
-    """Patches with fixed positions, masked ones replaced by one vector, and the class token in front."""
+    """Patches with fixed positions, and the class token in front."""
 
     def __init__(self, config: MaskedPatchConfig):
         super().__init__()
@@ -78,118 +73,105 @@ class MaskedPatchEmbeddings(nn.Module):
         self.patch_embeddings = PatchEmbedding(config.hidden_size, config.patch_size, num_mel_bins=config.num_mel_bins)
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size)) if config.use_class_token else None
 
-    def forward(
-        self,
-        input_values: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        bool_masked_pos: torch.Tensor | None = None,
-        mask_token: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """
-        Args:
-            input_values: (B, T, F) normalised log-mel spectrogram.
-            attention_mask: (B, T), 1 = real frame. A patch counts when all its frames are real.
-            bool_masked_pos: (B, L) bool, True = masked. Needs `mask_token`.
-            mask_token: (1, 1, D) what stands for masked patches.
+    def patches(self, input_values: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) -> (B, L, D) patch tokens without positions.
 
-        Returns:
-            The sequence for the blocks (B, 1 + L, D), class token first (B, L, D without one), and which of its tokens
-            are real, (B, 1 + L) bool or None.
+        They have the precision of the weights, also under autocast: the residual stream then has too, as in the
+        official code.
+
         Raises:
-            ValueError: wrong rank or size of an argument, see the message.
+            ValueError: wrong rank, other mel bins than configured, or a clip shorter than a patch.
         """
-        # The residual stream has the precision of the weights, also under autocast, as in the official code.
-        dtype = self.patch_embeddings.projection.weight.dtype
-        patches = self.patch_embeddings(input_values).to(dtype)
-        num_clips, num_patches, hidden_size = patches.shape
+        return self.patch_embeddings(input_values).to(self.patch_embeddings.projection.weight.dtype)
+
+    def positions(self, patches: torch.Tensor) -> torch.Tensor:
+        """(L, D) sines and cosines of time and frequency for patches (B, L, D)."""
+        _, num_patches, hidden_size = patches.shape
         num_frequency = self.config.num_frequency_patches
-        positions = time_frequency_table(num_patches // num_frequency, num_frequency, hidden_size, patches.device)
-        positions = positions.to(dtype)
-        if bool_masked_pos is None:
-            hidden_states = patches + positions
-        elif self.config.mask_token_has_position:
-            hidden_states = self._mask(patches, bool_masked_pos, mask_token) + positions
-        else:
-            hidden_states = self._mask(patches + positions, bool_masked_pos, mask_token)
+        table = time_frequency_table(num_patches // num_frequency, num_frequency, hidden_size, patches.device)
+        return table.to(patches.dtype)
 
-        token_mask = patch_attention_mask(attention_mask, input_values, self.config.patch_size[0], num_frequency)
-        if self.class_token is not None:
-            hidden_states = torch.cat([self.class_token.expand(num_clips, -1, -1), hidden_states], dim=1)
-            token_mask = with_special_tokens(token_mask, 1)
-        return hidden_states, token_mask
-
-    def _mask(
-        self, patches: torch.Tensor, bool_masked_pos: torch.Tensor, mask_token: torch.Tensor | None
-    ) -> torch.Tensor:
-        """(B, L, D) with the mask token in the place of every masked patch."""
-        if mask_token is None:
-            raise ValueError("bool_masked_pos needs mask_token, what stands for masked patches: use ForPreTraining")
-        if bool_masked_pos.shape != patches.shape[:2]:
-            raise ValueError(
-                f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}, but there are "
-                f"{tuple(patches.shape[:2])} clips and patches"
-            )
-        return torch.where(bool_masked_pos[..., None], mask_token.to(patches.dtype), patches)
-
-    def outputs(self, sequence: torch.Tensor, token_mask: torch.Tensor | None) -> MaskedPatchModelOutput:
-        """Takes the class token off again: what `forward` returned, behind the blocks and the norm, as an output."""
+    def add_class_token(
+        self, patches: torch.Tensor, token_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(B, L, D) -> the sequence for the blocks (B, 1 + L, D), and which of its tokens are real."""
         if self.class_token is None:
-            return MaskedPatchModelOutput(last_hidden_state=sequence, token_mask=token_mask)
-        return MaskedPatchModelOutput(
-            last_hidden_state=sequence[:, 1:],
-            class_hidden_state=sequence[:, 0],
-            token_mask=None if token_mask is None else token_mask[:, 1:],
-        )
+            return patches, token_mask
+        sequence = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], dim=1)
+        return sequence, with_special_tokens(token_mask, 1)
+
+    def init_weights(self, config: MaskedPatchConfig) -> None:
+        if self.class_token is not None:
+            init.normal_(self.class_token, std=config.initializer_range)
 
 
-class MaskedPatchPreTrainedModel(PreTrainedModel):
-    """What the models of the families share: initialisation, and what transformers may do with them.
+class MaskedPatchPreTrainedModel(AudioPreTrainedModel):
+    """What the models of the families share: patches start Xavier-uniform, the other layers as in transformers.
 
-    A family derives its own, annotates `config`, and adds the initialisation of its blocks.
+    A family derives its own, annotates `config`, and says how its blocks start.
     """
 
     config: MaskedPatchConfig
     base_model_prefix = "encoder"
-    main_input_name = "input_values"
-    input_modalities = ("audio",)
-    supports_gradient_checkpointing = True
-    _can_compile_fullgraph = True
-    _input_embed_layer = "patch_embeddings"
-    # A model may be loaded from the checkpoint of another one: heads it does not have are left aside.
-    _keys_to_ignore_on_load_unexpected = [
-        r"^mask_token$",
-        r"^prediction_head\.",
-        r"^pooled_norm\.",
-        r"^classifier\.",
-    ]
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.base_model.embeddings.patch_embeddings.projection
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Tokens and patches as in the official code, anything else as in transformers.
-
-        Only modules that own parameters are passed here: transformers takes the others of an out-of-tree model for
-        initialised.
-        """
-        if isinstance(module, MaskedPatchEmbeddings):
-            if module.class_token is not None:
-                init.normal_(module.class_token, std=self.config.initializer_range)
-        elif isinstance(module, nn.Conv2d):
-            init_xavier(module)
+    def init_layer(self, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> None:
+        if isinstance(layer, nn.Conv2d):
+            init_xavier(layer)
         else:
-            super()._init_weights(module)
+            super().init_layer(layer)
+
+
+class MaskedPatchEncoder(PatchEncoder):
+    """Before and behind the blocks, for `class XModel(MaskedPatchEncoder, XPreTrainedModel)`."""
+
+    def embed(
+        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None, patch_embeds: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The sequence for the blocks (B, 1 + L, D), class token first, and which of its tokens are real.
+
+        Args:
+            input_values, attention_mask, patch_embeds: of `forward`.
+        Raises:
+            ValueError: wrong rank or size of an argument, see the message.
+        """
+        if patch_embeds is None:
+            patches = self.embeddings.patches(input_values)
+            patch_embeds = patches + self.embeddings.positions(patches)
+        token_mask = patch_attention_mask(attention_mask, input_values, self.config)
+        return self.embeddings.add_class_token(patch_embeds, token_mask)
+
+    def outputs(self, sequence: torch.Tensor, token_mask: torch.Tensor | None) -> MaskedPatchModelOutput:
+        """Takes the class token off again: what `embed` returned, behind the blocks and the norm, as an output."""
+        config, class_token = self.config, None
+        if config.use_class_token:
+            sequence, class_token = sequence[:, 1:], sequence[:, 0]
+            token_mask = None if token_mask is None else token_mask[:, 1:]
+        return MaskedPatchModelOutput(
+            last_hidden_state=sequence,
+            pooler_output=scene_embedding(sequence, token_mask, config.num_frequency_patches, config.token_grouping),
+            token_mask=token_mask,
+            class_hidden_state=class_token,
+        )
+
+    def special_tokens(self, output: MaskedPatchModelOutput) -> torch.Tensor:
+        """(B, 1, D) the class token where it has heard the clip, else none."""
+        if not self.config.has_class_token:
+            return output.last_hidden_state[:, :0]
+        return output.class_hidden_state[:, None]
 
 
 class PredictionHead(nn.Module):
-    """Linear, GELU, linear: every token of width `hidden_size` to the P cells of its patch."""
+    """Linear, GELU, linear: every token of width `hidden_size` to the P cells of its patch.
 
-    def __init__(self, hidden_size: int, patch_size: tuple[int, int]):
+    Args:
+        linear_class: of the two layers, which says how they start.
+    """
+
+    def __init__(self, hidden_size: int, patch_size: tuple[int, int], linear_class: type[nn.Linear] = TorchLinear):
         super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dense = linear_class(hidden_size, hidden_size)
         self.activation = nn.GELU()
-        self.output = nn.Linear(hidden_size, patch_size[0] * patch_size[1])
+        self.output = linear_class(hidden_size, patch_size[0] * patch_size[1])
 
     def forward(self, encoded: MaskedPatchModelOutput) -> torch.Tensor:
         """(B, L, P) from what the encoder gave."""
@@ -223,8 +205,6 @@ class MaskedPatchForPreTraining:
     def _init_weights(self, module: nn.Module) -> None:
         if module is self:
             init.normal_(self.mask_token, std=self.config.initializer_range)
-        elif isinstance(module, nn.Linear) and any(module is layer for layer in self.prediction_head.children()):
-            init_as_torch(module)
         else:
             super()._init_weights(module)
 
@@ -232,94 +212,44 @@ class MaskedPatchForPreTraining:
     def forward(
         self,
         input_values: torch.Tensor,
-        noise: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        kept_indices: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedPatchForPreTrainingOutput:
         r"""
         Args:
             input_values: (B, T, F) normalised log-mel spectrogram.
-            noise: (B, L) uniform numbers, of which the smallest are kept; a time step's first one counts for all of
-                it with `config.masking = "timestep"`. Without it a fixed-seed generator draws them, so that the
-                forward pass is a function of its arguments.
+            bool_masked_pos: (B, L) bool, True = masked, time-major; every row masks the same number of patches.
             attention_mask: (B, T), 1 = real frame.
+            kept_indices: (B, K) int64, the same mask in the other spelling, see `tokens_masks.py`.
 
         Returns:
             `MaskedPatchForPreTrainingOutput`.
         Raises:
-            ValueError: wrong rank or size of an argument, see the message.
+            ValueError: no mask, or wrong rank or size of an argument; see the message.
         """
-        bool_masked_pos = self._draw_mask(input_values, noise)
+        patches = self.encoder.embeddings.patches(input_values)
+        num_clips, num_patches, _ = patches.shape
+        kept_indices = resolve_mask(bool_masked_pos, kept_indices, num_clips, num_patches, patches.device)
         encoded = self.encoder(
             input_values,
             attention_mask=attention_mask,
-            bool_masked_pos=bool_masked_pos,
-            mask_token=self.mask_token,
+            patch_embeds=self._mask(patches, masked_positions(kept_indices, num_patches)),
             **kwargs,
         )
         return MaskedPatchForPreTrainingOutput(
             prediction=self.prediction_head(encoded),
-            bool_masked_pos=bool_masked_pos,
             last_hidden_state=encoded.last_hidden_state,
             token_mask=encoded.token_mask,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )
 
-    def _draw_mask(self, input_values: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """(B, L) bool, True = masked."""
-        num_frequency = self.config.num_frequency_patches
-        shape = len(input_values), input_values.shape[1] // self.config.patch_size[0] * num_frequency
-        if noise is None:
-            generator = torch.Generator(input_values.device).manual_seed(0)
-            noise = torch.rand(shape, generator=generator, device=input_values.device)
-        if noise.shape != shape:
-            raise ValueError(f"noise has shape {tuple(noise.shape)}: expected {shape}, one number a patch")
-        if self.config.masking == "timestep":
-            noise = noise[:, ::num_frequency].repeat_interleave(num_frequency, dim=1)
-        return random_mask(noise.to(input_values.device), self.config.mask_ratio).bool_masked_pos
-
-
-class MaskedPatchForAudioClassification:
-    """Mean of the patches, norm, linear; for `class XForAudioClassification(MaskedPatchFor..., XPreTrainedModel)`.
-
-    Attributes:
-        encoder_class: the family's model.
-    """
-
-    encoder_class: type[PreTrainedModel]
-
-    def __init__(self, config: MaskedPatchConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.encoder = self.encoder_class(config)
-        self.pooled_norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_values: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> SequenceClassifierOutput:
-        r"""
-        Args:
-            input_values: (B, T, F) normalised log-mel spectrogram.
-            attention_mask: (B, T), 1 = real frame.
-            labels: (B,) class indices, or (B, C) float targets with
-                `config.problem_type = "multi_label_classification"`.
-
-        Returns:
-            `SequenceClassifierOutput` with logits (B, C).
-        """
-        encoded = self.encoder(input_values, attention_mask=attention_mask, **kwargs)
-        patches = encoded.last_hidden_state[:, self.config.num_special_tokens :]
-        pooled = masked_mean(patches, encoded.token_mask)
-        logits = self.classifier(self.pooled_norm(pooled))
-        loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
-        return SequenceClassifierOutput(
-            loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
+    def _mask(self, patches: torch.Tensor, bool_masked_pos: torch.Tensor) -> torch.Tensor:
+        """(B, L, D) patches with positions, the mask token in the place of every masked one."""
+        positions, mask_token = self.encoder.embeddings.positions(patches), self.mask_token.to(patches.dtype)
+        is_masked = bool_masked_pos[..., None]
+        if self.config.mask_token_has_position:
+            return torch.where(is_masked, mask_token, patches) + positions
+        return torch.where(is_masked, mask_token, patches + positions)

@@ -19,41 +19,36 @@ import torch
 from torch import nn
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_mwmae import MwmaeConfig, TransformerSizes
-from .layers_initializers import init_lecun, init_xavier
+from .encoder import AudioEncoderOutput, AudioPreTrainedModel, PatchEncoder, scene_embedding
+from .heads import ForAudioClassification, ForAudioFrameClassification
+from .layers_initializers import LecunLinear, init_xavier
 from .layers_transformer import FeedForward
-from .layers_window_attention import HeadGroup, WindowAttention
-from .modeling_masked_patch import MaskedPatchForAudioClassification
-from .tokens_masks import gather_tokens, random_mask
+from .layers_window_attention import WindowAttention
+from .tokens_masks import gather_tokens, resolve_mask
 from .tokens_patches import PatchEmbedding, patch_attention_mask, with_special_tokens
 from .tokens_positions import sincos_table, time_frequency_table
 
-BIAS_TABLE_GAIN = 0.02
-
 
 @dataclass
-class MwmaeModelOutput(ModelOutput):
+class MwmaeModelOutput(AudioEncoderOutput):
     """
     Args:
         last_hidden_state: (B, S + L, D) tokens after the norm: the class token where there is one (S is 1 or 0), then
             the patches, time-major, or the kept ones in the order in which they were given. The class token of a clip
             of several windows is the mean of theirs.
+        pooler_output: (B, F * D) the mean over time of the F patches of a step side by side, the paper's scene
+            embedding of a clip; None where a mask was given.
         token_mask: (B, L) bool, True = real patch; None when nothing is padded.
         hidden_states: on request, the input of the first block and the output of each block, before the norm. A clip
             of several windows has a row for each.
         attentions: on request (eager attention only), (B, heads, S + L, S + L) of each block, with rows likewise.
     """
-
-    last_hidden_state: torch.FloatTensor | None = None
-    token_mask: torch.BoolTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass
@@ -61,7 +56,6 @@ class MwmaeForPreTrainingOutput(ModelOutput):
     """
     Args:
         prediction: (B, L, P) the cells of every patch, masked or not, as `patchify` lays them out.
-        bool_masked_pos: (B, L) bool, True = masked.
         last_hidden_state: (B, S + K, D) encoder output of the class token and the K kept patches.
         hidden_states, attentions: of the encoder, as in `MwmaeModelOutput`.
         decoder_hidden_states: on request, the input of the decoder's first block and the output of each block,
@@ -71,7 +65,6 @@ class MwmaeForPreTrainingOutput(ModelOutput):
     """
 
     prediction: torch.FloatTensor | None = None
-    bool_masked_pos: torch.BoolTensor | None = None
     last_hidden_state: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
@@ -81,14 +74,14 @@ class MwmaeForPreTrainingOutput(ModelOutput):
 
 def initial_positions(config: MwmaeConfig) -> torch.Tensor:
     """(1, S + L, D) sines and cosines of time and frequency, zeros for a class token."""
-    num_time = config.window_frames // config.time_stride
+    num_time = config.num_steps(config.window_frames)
     table = time_frequency_table(num_time, config.num_frequency_patches, config.hidden_size)
     return nn.functional.pad(table, (0, 0, config.num_special_tokens, 0))[None]
 
 
 def initial_decoder_positions(config: MwmaeConfig) -> torch.Tensor:
     """(1, S + L, decoder width) sines and cosines of a patch's number in the clip, zeros for a class token."""
-    table = sincos_table(torch.arange(config.num_patches), config.decoder_hidden_size)
+    table = sincos_table(torch.arange(config.window_patches), config.decoder_hidden_size)
     return nn.functional.pad(table, (0, 0, config.num_special_tokens, 0))[None]
 
 
@@ -111,7 +104,7 @@ class MwmaeEmbeddings(nn.Module):
         return self.patch_embeddings(input_values)
 
     def with_positions(self, patches: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) of at most `config.num_patches` patches, which start where the window starts.
+        """(B, L, D) of at most `config.window_patches` patches, which start where the window starts.
 
         The sum has the precision of the positions, also under autocast.
         """
@@ -124,6 +117,11 @@ class MwmaeEmbeddings(nn.Module):
             return patches
         class_token = self.class_token + self.position_embeddings[:, :1]
         return torch.cat([class_token.expand(len(patches), -1, -1), patches], dim=1)
+
+    def init_weights(self, config: MwmaeConfig) -> None:
+        init.copy_(self.position_embeddings, initial_positions(config))
+        if self.class_token is not None:
+            init.normal_(self.class_token, std=config.initializer_range)
 
 
 class MwmaeLayer(GradientCheckpointingLayer):
@@ -158,20 +156,25 @@ class MwmaeDecoder(nn.Module):
         super().__init__()
         sizes = config.decoder_sizes
         self.config = config
-        self.embed = nn.Linear(config.hidden_size, sizes.hidden_size)
+        self.embed = LecunLinear(config.hidden_size, sizes.hidden_size)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, sizes.hidden_size))
         self.position_embeddings = nn.Parameter(initial_decoder_positions(config).to(torch.get_default_dtype()))
         self.layers = nn.ModuleList([MwmaeLayer(config, sizes, index) for index in range(sizes.num_hidden_layers)])
         self.norm = nn.LayerNorm(sizes.hidden_size, eps=config.layer_norm_eps)
-        self.projection = nn.Linear(sizes.hidden_size, config.patch_size[0] * config.patch_size[1])
+        self.projection = LecunLinear(sizes.hidden_size, config.patch_size[0] * config.patch_size[1])
 
     def forward(
-        self, encoded: torch.Tensor, restore: torch.Tensor, token_mask: torch.Tensor | None = None, **kwargs
+        self,
+        encoded: torch.Tensor,
+        kept_indices: torch.Tensor,
+        num_patches: int,
+        token_mask: torch.Tensor | None = None,
+        **kwargs,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """
         Args:
             encoded: (B, S + K, D) class token and kept patches.
-            restore: (B, L) int64, where each patch stands in the order kept ones first, masked ones behind.
+            kept_indices: (B, K) int64, which of the clip's `num_patches` these are.
             token_mask: (B, L) bool, True = real patch.
         Returns:
             Prediction (B, L, P), hidden states before and after every block, and the attention weights of every block
@@ -180,8 +183,8 @@ class MwmaeDecoder(nn.Module):
         special = self.config.num_special_tokens
         tokens = self.embed(encoded)
         class_token, kept = tokens[:, :special], tokens[:, special:]
-        masked = self.mask_token.expand(len(tokens), restore.shape[1] - kept.shape[1], -1)
-        patches = gather_tokens(torch.cat([kept, masked], dim=1), restore)
+        masked = self.mask_token.to(kept.dtype).expand(len(tokens), num_patches, -1)
+        patches = masked.scatter(1, kept_indices[..., None].expand_as(kept), kept)
         hidden_states = torch.cat([class_token, patches], dim=1)
         hidden_states = hidden_states + self.position_embeddings[:, : hidden_states.shape[1]]
         key_mask = with_special_tokens(token_mask, special)
@@ -193,52 +196,26 @@ class MwmaeDecoder(nn.Module):
         prediction = self.projection(self.norm(hidden_states)[:, special:])
         return prediction, tuple(all_states), tuple(all_weights)
 
+    def init_weights(self, config: MwmaeConfig) -> None:
+        init.copy_(self.position_embeddings, initial_decoder_positions(config))
+        init.normal_(self.mask_token, std=config.initializer_range)
 
-class MwmaePreTrainedModel(PreTrainedModel):
+
+class MwmaePreTrainedModel(AudioPreTrainedModel):
     """What all models of the family share: configuration, initialisation, and what transformers may do with them."""
 
     config: MwmaeConfig
     base_model_prefix = "encoder"
-    main_input_name = "input_values"
-    input_modalities = ("audio",)
-    supports_gradient_checkpointing = True
     _no_split_modules = ["MwmaeEmbeddings", "MwmaeLayer"]
     _supports_sdpa = True
-    _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": MwmaeLayer, "attentions": WindowAttention}
-    _input_embed_layer = "patch_embeddings"
-    # A model may be loaded from the checkpoint of another one: heads and decoder it does not have are left aside.
-    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^pooled_norm\.", r"^classifier\."]
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.base_model.embeddings.patch_embeddings.projection
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Xavier-uniform blocks and patches; query, key and value count as one matrix. Heads are LeCun-normal."""
-        if isinstance(module, MwmaeEmbeddings):
-            init.copy_(module.position_embeddings, initial_positions(self.config))
-            if module.class_token is not None:
-                init.normal_(module.class_token, std=self.config.initializer_range)
-        elif isinstance(module, MwmaeDecoder):
-            init.copy_(module.position_embeddings, initial_decoder_positions(self.config))
-            init.normal_(module.mask_token, std=self.config.initializer_range)
-        elif isinstance(module, HeadGroup):
-            if module.relative_position_bias_table is not None:
-                init_lecun(module.relative_position_bias_table, BIAS_TABLE_GAIN)
-        elif isinstance(module, nn.Linear | nn.Conv2d):
-            init_xavier(module)
-            if any(module is layer for layer in self.output_layers()):
-                init_lecun(module.weight)
-        else:
-            super()._init_weights(module)
-
-    def output_layers(self) -> tuple[nn.Linear, ...]:
-        """The linear layers outside the blocks."""
-        return ()
+    def init_layer(self, layer: nn.Linear | nn.Conv2d) -> None:
+        """Xavier-uniform blocks and patches; query, key and value count as one matrix."""
+        init_xavier(layer)
 
 
-class MwmaeModel(MwmaePreTrainedModel):
+class MwmaeModel(PatchEncoder, MwmaePreTrainedModel):
     """The encoder of MW-MAE and MAE: spectrogram -> patch tokens."""
 
     def __init__(self, config: MwmaeConfig):
@@ -271,16 +248,16 @@ class MwmaeModel(MwmaePreTrainedModel):
             ValueError: wrong rank or size of an argument, see the message.
         """
         patches = self.embeddings.patches(input_values)
-        token_mask = self.token_mask(attention_mask, input_values)
+        token_mask = patch_attention_mask(attention_mask, input_values, self.config)
         num_clips, num_patches = patches.shape[:2]
-        in_windows = num_patches > self.config.num_patches
+        in_windows = num_patches > self.config.window_patches
         if in_windows:
             if kept_indices is not None:
                 raise ValueError(
                     f"input_values has {input_values.shape[1]} frames, but pretraining takes one window of at most "
                     f"{self.config.window_frames}: cut the clips"
                 )
-            patches, window_mask = cut_windows(patches, token_mask, self.config.num_patches)
+            patches, window_mask = cut_windows(patches, token_mask, self.config.window_patches)
         else:
             window_mask = token_mask
         hidden_states = self.embeddings.with_positions(patches)
@@ -297,12 +274,11 @@ class MwmaeModel(MwmaePreTrainedModel):
         hidden_states = self.norm(hidden_states)
         if in_windows:
             hidden_states = join_windows(hidden_states, window_mask, num_clips, num_patches, special)
-        return MwmaeModelOutput(last_hidden_state=hidden_states, token_mask=token_mask)
-
-    def token_mask(self, attention_mask: torch.Tensor | None, input_values: torch.Tensor) -> torch.Tensor | None:
-        """(B, T) frame mask -> (B, L) patch mask. Raises ValueError for a mask of another shape than the clips'."""
-        config = self.config
-        return patch_attention_mask(attention_mask, input_values, config.time_stride, config.num_frequency_patches)
+        pooled = None
+        if kept_indices is None:
+            num_frequency, grouping = self.config.num_frequency_patches, self.config.token_grouping
+            pooled = scene_embedding(hidden_states[:, special:], token_mask, num_frequency, grouping)
+        return MwmaeModelOutput(last_hidden_state=hidden_states, pooler_output=pooled, token_mask=token_mask)
 
 
 def cut_windows(
@@ -342,15 +318,13 @@ class MwmaeForPreTraining(MwmaePreTrainedModel):
         self.decoder = MwmaeDecoder(config)
         self.post_init()
 
-    def output_layers(self) -> tuple[nn.Linear, ...]:
-        return self.decoder.embed, self.decoder.projection
-
     @can_return_tuple
     def forward(
         self,
         input_values: torch.Tensor,
-        noise: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        kept_indices: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         **kwargs: Unpack[TransformersKwargs],
@@ -358,9 +332,10 @@ class MwmaeForPreTraining(MwmaePreTrainedModel):
         r"""
         Args:
             input_values: (B, T, F) normalised log-mel spectrogram of at most `config.window_frames` frames.
-            noise: (B, L) uniform numbers; the patches with the smallest ones are kept. Without it a fixed-seed
-                generator draws them, so that the forward pass is a function of its arguments.
-            attention_mask: (B, T), 1 = real frame. No patch attends to padding, but padded ones are drawn like others.
+            bool_masked_pos: (B, L) bool, True = masked, time-major; every row masks the same number of patches.
+            attention_mask: (B, T), 1 = real frame. No patch attends to padding, but padded ones are kept like others.
+            kept_indices: (B, K) int64, the same mask in the other spelling, see `tokens_masks.py`. Their order matters
+                to encoders with windows, an ablation: the paper's is random.
 
         Returns:
             `MwmaeForPreTrainingOutput`.
@@ -371,25 +346,26 @@ class MwmaeForPreTraining(MwmaePreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
         if output_attentions is None:
             output_attentions = self.config.output_attentions
-        mask = random_mask(self._noise(input_values, noise), self.config.mask_ratio)
+        num_patches = self.config.num_patches(input_values.shape[1])
+        kept_indices = resolve_mask(bool_masked_pos, kept_indices, len(input_values), num_patches, input_values.device)
         encoded = self.encoder(
             input_values,
             attention_mask=attention_mask,
-            kept_indices=mask.kept,
+            kept_indices=kept_indices,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             **kwargs,
         )
         prediction, decoder_states, decoder_weights = self.decoder(
             encoded.last_hidden_state,
-            mask.restore,
-            self.encoder.token_mask(attention_mask, input_values),
+            kept_indices,
+            num_patches,
+            patch_attention_mask(attention_mask, input_values, self.config),
             output_attentions=output_attentions,
             **kwargs,
         )
         return MwmaeForPreTrainingOutput(
             prediction=prediction,
-            bool_masked_pos=mask.bool_masked_pos,
             last_hidden_state=encoded.last_hidden_state,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
@@ -397,19 +373,8 @@ class MwmaeForPreTraining(MwmaePreTrainedModel):
             decoder_attentions=decoder_weights if output_attentions else None,
         )
 
-    def _noise(self, input_values: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """The given numbers, checked, or new ones."""
-        num_time = input_values.shape[1] // self.config.time_stride
-        shape = len(input_values), num_time * self.config.num_frequency_patches
-        if noise is None:
-            generator = torch.Generator(input_values.device).manual_seed(0)
-            noise = torch.rand(shape, generator=generator, device=input_values.device)
-        if noise.shape != shape:
-            raise ValueError(f"noise has shape {tuple(noise.shape)}: expected {shape}, one number a patch")
-        return noise.to(input_values.device)
 
-
-class MwmaeForAudioClassification(MaskedPatchForAudioClassification, MwmaePreTrainedModel):
+class MwmaeForAudioClassification(ForAudioClassification, MwmaePreTrainedModel):
     """The encoder with a linear classifier on the mean of its patches.
 
     Differs from the reference: its supervised mode, which has no published numbers, leaves out the encoder's norm.
@@ -417,12 +382,16 @@ class MwmaeForAudioClassification(MaskedPatchForAudioClassification, MwmaePreTra
 
     encoder_class = MwmaeModel
 
-    def output_layers(self) -> tuple[nn.Linear, ...]:
-        return (self.classifier,)
+
+class MwmaeForAudioFrameClassification(ForAudioFrameClassification, MwmaePreTrainedModel):
+    """The encoder with a classifier on every time step (the mean over its frequency patches)."""
+
+    encoder_class = MwmaeModel
 
 
 __all__ = [
     "MwmaeForAudioClassification",
+    "MwmaeForAudioFrameClassification",
     "MwmaeForPreTraining",
     "MwmaeForPreTrainingOutput",
     "MwmaeModel",

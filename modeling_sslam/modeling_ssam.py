@@ -10,7 +10,6 @@ What SSAM shares with AxLSTM and their transformer baseline is in `modeling_mask
 
 import torch
 from torch import nn
-from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
@@ -18,14 +17,16 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssam import SsamConfig
-from .layers_initializers import init_as_torch
-from .layers_mamba import MambaMixer, SelectiveStateSpace
+from .heads import ForAudioClassification, ForAudioFrameClassification
+from .layers_initializers import UnbiasedLinear, init_as_torch, init_as_torch_without_bias
+from .layers_mamba import MambaMixer
 from .modeling_masked_patch import (
     MaskedPatchEmbeddings,
-    MaskedPatchForAudioClassification,
+    MaskedPatchEncoder,
     MaskedPatchForPreTraining,
     MaskedPatchModelOutput,
     MaskedPatchPreTrainedModel,
+    PredictionHead,
 )
 from .tokens_masks import reverse_tokens
 
@@ -57,28 +58,17 @@ class SsamPreTrainedModel(MaskedPatchPreTrainedModel):
     _can_compile_fullgraph = False
     _can_record_outputs = {"hidden_states": SsamLayer}
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Mamba's initialisation of the scans; linear layers as in PyTorch, but without bias.
-
-        The projections that write into the residual stream are smaller the more of them there are.
-        """
-        if isinstance(module, nn.Linear):
-            init_as_torch(module)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv1d):
-            init_as_torch(module)
-        elif isinstance(module, SelectiveStateSpace):
-            module.init_scan()
-            if isinstance(module, MambaMixer):
-                bound = (module.out_proj.in_features * self.config.num_hidden_layers) ** -0.5
-                init.uniform_(module.out_proj.weight, -bound, bound)
+    def init_layer(self, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> None:
+        """Linear layers and the convolutions before the scans as in PyTorch, but no linear layer has a bias."""
+        if isinstance(layer, nn.Linear):
+            init_as_torch_without_bias(layer)
+        elif isinstance(layer, nn.Conv1d):
+            init_as_torch(layer)
         else:
-            super()._init_weights(module)
+            super().init_layer(layer)
 
 
-class SsamModel(SsamPreTrainedModel):
+class SsamModel(MaskedPatchEncoder, SsamPreTrainedModel):
     """The SSAM encoder: spectrogram -> patch tokens."""
 
     def __init__(self, config: SsamConfig):
@@ -94,8 +84,7 @@ class SsamModel(SsamPreTrainedModel):
         self,
         input_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        bool_masked_pos: torch.Tensor | None = None,
-        mask_token: torch.Tensor | None = None,
+        patch_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedPatchModelOutput:
         r"""
@@ -103,22 +92,21 @@ class SsamModel(SsamPreTrainedModel):
             input_values: (B, T, F) normalised log-mel spectrogram. Frames beyond the last whole patch are left out.
             attention_mask: (B, T), 1 = real frame; padding must be at the end, where no real token reads it. A patch
                 counts when all its frames are real.
-            bool_masked_pos: (B, L) bool, True = replaced by `mask_token`.
-            mask_token: (1, 1, D), needed with `bool_masked_pos`.
+            patch_embeds: (B, L, D) patch tokens with positions, in place of those of `input_values`.
 
         Returns:
             `MaskedPatchModelOutput`.
         Raises:
             ValueError: wrong rank or size of an argument, see the message.
         """
-        hidden_states, token_mask = self.embeddings(input_values, attention_mask, bool_masked_pos, mask_token)
+        hidden_states, token_mask = self.embed(input_values, attention_mask, patch_embeds)
         reversed_order = None
         if self.config.bidirectional:
             is_real = hidden_states.new_ones(hidden_states.shape[:2], dtype=torch.bool)
             reversed_order = reverse_tokens(is_real if token_mask is None else token_mask)
         for layer in self.layers:
             hidden_states = layer(hidden_states, reversed_order)
-        return self.embeddings.outputs(self.norm(hidden_states), token_mask)
+        return self.outputs(self.norm(hidden_states), token_mask)
 
 
 class SsamForPreTraining(MaskedPatchForPreTraining, SsamPreTrainedModel):
@@ -126,18 +114,26 @@ class SsamForPreTraining(MaskedPatchForPreTraining, SsamPreTrainedModel):
 
     encoder_class = SsamModel
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """As in the other families, but no linear layer starts with a bias."""
-        super()._init_weights(module)
-        if isinstance(module, nn.Linear):
-            init.zeros_(module.bias)
+    def build_prediction_head(self, config: SsamConfig) -> PredictionHead:
+        return PredictionHead(config.hidden_size, config.patch_size, UnbiasedLinear)
 
 
-class SsamForAudioClassification(MaskedPatchForAudioClassification, SsamPreTrainedModel):
+class SsamForAudioClassification(ForAudioClassification, SsamPreTrainedModel):
     """The encoder with a linear classifier on the mean of its patches."""
 
     encoder_class = SsamModel
 
 
-__all__ = ["SsamForAudioClassification", "SsamForPreTraining", "SsamModel", "SsamPreTrainedModel"]
+class SsamForAudioFrameClassification(ForAudioFrameClassification, SsamPreTrainedModel):
+    """The encoder with a classifier on every time step (the mean over its frequency patches)."""
+
+    encoder_class = SsamModel
+
+
+__all__ = [
+    "SsamForAudioClassification",
+    "SsamForAudioFrameClassification",
+    "SsamForPreTraining",
+    "SsamModel",
+    "SsamPreTrainedModel",
+]

@@ -9,8 +9,6 @@ apart, so every masked patch of a clip gets the same prediction; `mask_token_has
 gives them their place.
 """
 
-import copy
-
 import torch
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
@@ -20,11 +18,12 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssast_mae import SsastMaeConfig
+from .heads import ForAudioClassification, ForAudioFrameClassification
 from .layers_initializers import init_xavier
-from .layers_transformer import PreNormLayer, SelfAttention
+from .layers_transformer import BlockSizes, PreNormLayer, SelfAttention
 from .modeling_masked_patch import (
     MaskedPatchEmbeddings,
-    MaskedPatchForAudioClassification,
+    MaskedPatchEncoder,
     MaskedPatchForPreTraining,
     MaskedPatchModelOutput,
     MaskedPatchPreTrainedModel,
@@ -43,16 +42,12 @@ class SsastMaePreTrainedModel(MaskedPatchPreTrainedModel):
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": PreNormLayer, "attentions": SelfAttention}
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Xavier-uniform blocks; query, key and value count as one matrix."""
-        if isinstance(module, nn.Linear):
-            init_xavier(module)
-        else:
-            super()._init_weights(module)
+    def init_layer(self, layer: nn.Linear | nn.Conv2d) -> None:
+        """Xavier-uniform, also the blocks; query, key and value count as one matrix."""
+        init_xavier(layer)
 
 
-class SsastMaeModel(SsastMaePreTrainedModel):
+class SsastMaeModel(MaskedPatchEncoder, SsastMaePreTrainedModel):
     """The transformer baseline's encoder: spectrogram -> patch tokens."""
 
     def __init__(self, config: SsastMaeConfig):
@@ -68,29 +63,27 @@ class SsastMaeModel(SsastMaePreTrainedModel):
         self,
         input_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        bool_masked_pos: torch.Tensor | None = None,
-        mask_token: torch.Tensor | None = None,
+        patch_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedPatchModelOutput:
         r"""
         Args:
             input_values: (B, T, F) normalised log-mel spectrogram. Frames beyond the last whole patch are left out.
             attention_mask: (B, T), 1 = real frame. A patch counts when all its frames are real.
-            bool_masked_pos: (B, L) bool, True = replaced by `mask_token`.
-            mask_token: (1, 1, D), needed with `bool_masked_pos`.
+            patch_embeds: (B, L, D) patch tokens with positions, in place of those of `input_values`.
 
         Returns:
             `MaskedPatchModelOutput`.
         Raises:
             ValueError: wrong rank or size of an argument, see the message.
         """
-        hidden_states, token_mask = self.embeddings(input_values, attention_mask, bool_masked_pos, mask_token)
+        hidden_states, token_mask = self.embed(input_values, attention_mask, patch_embeds)
         key_mask = create_bidirectional_mask(
             config=self.config, inputs_embeds=hidden_states, attention_mask=token_mask
         )
         for layer in self.layers:
             hidden_states = layer(hidden_states, key_mask, **kwargs)
-        return self.embeddings.outputs(self.norm(hidden_states), token_mask)
+        return self.outputs(self.norm(hidden_states), token_mask)
 
 
 class TransformerPredictionHead(PredictionHead):
@@ -102,12 +95,11 @@ class TransformerPredictionHead(PredictionHead):
     def __init__(self, config: SsastMaeConfig):
         hidden_size = config.prediction_hidden_size
         super().__init__(hidden_size, config.patch_size)
-        self.config = copy.deepcopy(config)
-        self.config.hidden_size = hidden_size
-        self.config.num_attention_heads = config.prediction_num_attention_heads
-        self.config.intermediate_size = config.intermediate_size * hidden_size // config.hidden_size
+        intermediate_size = config.intermediate_size * hidden_size // config.hidden_size
+        sizes = BlockSizes(hidden_size, config.prediction_num_attention_heads, intermediate_size, config.hidden_act)
+        self.config = config
         self.projection = nn.Linear(config.hidden_size, hidden_size)
-        self.layers = nn.ModuleList([PreNormLayer(self.config) for _ in range(config.prediction_num_layers)])
+        self.layers = nn.ModuleList([PreNormLayer(config, sizes) for _ in range(config.prediction_num_layers)])
         self.norm = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, encoded: MaskedPatchModelOutput) -> torch.Tensor:
@@ -132,14 +124,21 @@ class SsastMaeForPreTraining(MaskedPatchForPreTraining, SsastMaePreTrainedModel)
         return TransformerPredictionHead(config)
 
 
-class SsastMaeForAudioClassification(MaskedPatchForAudioClassification, SsastMaePreTrainedModel):
+class SsastMaeForAudioClassification(ForAudioClassification, SsastMaePreTrainedModel):
     """The encoder with a linear classifier on the mean of its patches."""
+
+    encoder_class = SsastMaeModel
+
+
+class SsastMaeForAudioFrameClassification(ForAudioFrameClassification, SsastMaePreTrainedModel):
+    """The encoder with a classifier on every time step (the mean over its frequency patches)."""
 
     encoder_class = SsastMaeModel
 
 
 __all__ = [
     "SsastMaeForAudioClassification",
+    "SsastMaeForAudioFrameClassification",
     "SsastMaeForPreTraining",
     "SsastMaeModel",
     "SsastMaePreTrainedModel",

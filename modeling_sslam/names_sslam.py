@@ -21,8 +21,8 @@ DECODER_NAMES = (
     ("decoder.proj", "decoder.projection"),
 )
 HEAD_NAMES = (
-    ("fc_norm", "norm"),
-    ("head", "classifier"),
+    ("fc_norm", "classifier.norm"),
+    ("head", "classifier.dense"),
 )
 ENCODER_PREFIX = "sslam."
 HUB_PREFIX = "model."

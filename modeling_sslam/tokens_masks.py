@@ -1,87 +1,18 @@
-"""Token masks for masked pretraining, sampled for a whole batch at once, and the indexing that goes with them."""
+"""Token masks as models take them, in two spellings, and the indexing that goes with them.
+
+A mask is `bool_masked_pos` (B, L), True = masked, or the same mask as `kept_indices` (B, K): the tokens that are not
+masked, in the order in which an encoder reads them. Every row keeps the same number. A mask that lies on a GPU must be
+waited for before that number is known; indices have it as their shape. Who trains a model draws its masks.
+"""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 
 
-def num_kept_tokens(num_tokens: int, mask_prob: float) -> int:
-    """Visible tokens of a row: the truncated share `1 - mask_prob` (EAT: 102 of 512 at 0.8)."""
-    return int(num_tokens * (1.0 - mask_prob))
+def kept_tokens(bool_masked_pos: torch.Tensor) -> torch.Tensor:
+    """(B, L) bool, True = masked -> (B, K) int64 indices of the others, ascending in each row.
 
-
-def num_blocks(num_tokens: int, mask_prob: float, mask_prob_adjust: float, block_area: int) -> int:
-    """Blocks drawn for a row: enough for the visible share plus `mask_prob_adjust` if none overlapped, truncated."""
-    return int(num_tokens * (1.0 - mask_prob + mask_prob_adjust) / block_area)
-
-
-def inverse_block_mask(
-    num_rows: int,
-    grid: tuple[int, int],
-    mask_prob: float,
-    mask_prob_adjust: float,
-    block_size: int,
-    generator: torch.Generator,
-    block_shape: tuple[int, int] | None = None,
-) -> torch.Tensor:
-    """Inverse block masks (data2vec 2.0, Baevski et al., 2022): what stays visible are square blocks.
-
-    Block centres are drawn with replacement; their union, cut off at the border, is visible. Each row is then brought
-    to the same number of visible cells by hiding or showing single cells drawn uniformly, which one `topk` does for
-    all rows: visible cells rank above hidden ones, in random order among themselves.
-
-    Args:
-        num_rows: masks to draw (clips times clones).
-        grid: (time patches, frequency patches).
-        mask_prob: share of hidden cells.
-        mask_prob_adjust: added to the visible share when the number of blocks is chosen.
-        block_size: side of a block in patches.
-        generator: source of all randomness; the masks are made on its device.
-        block_shape: (time, frequency) shape in place of the square one. The first offset stays `-(block_size // 2)`.
-    Returns:
-        (num_rows, L) bool, True = masked, every row with the same number of True; L is time-major.
-    Raises:
-        ValueError: the parameters leave no visible or no masked token.
-    """
-    num_time, num_frequency = grid
-    num_tokens = num_time * num_frequency
-    num_visible = num_kept_tokens(num_tokens, mask_prob)
-    if not 0 < num_visible < num_tokens:
-        raise ValueError(
-            f"mask_prob {mask_prob} on a {num_time} x {num_frequency} grid leaves {num_visible} of {num_tokens} "
-            "tokens visible: choose a mask_prob or a clip length that leaves some visible and some masked"
-        )
-    block_time, block_frequency = block_shape or (block_size, block_size)
-    device = generator.device
-    blocks = num_blocks(num_tokens, mask_prob, mask_prob_adjust, block_time * block_frequency)
-    centres = torch.randint(num_tokens, (num_rows, blocks), generator=generator, device=device)
-
-    # Blocks are drawn on a grid with a margin on all sides, which is then cut off: no cell needs a border check.
-    margin = block_size // 2
-    rows_with_margin = num_time + max(block_time - 1, margin)
-    columns_with_margin = num_frequency + max(block_frequency - 1, margin)
-    block = torch.arange(block_time, device=device)[:, None] * columns_with_margin
-    block = (block + torch.arange(block_frequency, device=device)).flatten()
-    first_cells = centres + centres.div(num_frequency, rounding_mode="floor") * (columns_with_margin - num_frequency)
-    cells = (first_cells[..., None] + block).flatten(1)
-    in_block = torch.zeros(num_rows, rows_with_margin * columns_with_margin, device=device).scatter_(1, cells, 1.0)
-    in_block = in_block.unflatten(1, (rows_with_margin, columns_with_margin))
-    in_block = in_block[:, margin : margin + num_time, margin : margin + num_frequency].flatten(1)
-
-    rank = torch.rand(num_rows, num_tokens, generator=generator, device=device) + in_block
-    visible = rank.topk(num_visible, dim=1, sorted=False).indices
-    return torch.ones(num_rows, num_tokens, dtype=torch.bool, device=device).scatter_(1, visible, False)
-
-
-def split_indices(bool_masked_pos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of the visible and of the masked tokens, ascending in each row.
-
-    Args:
-        bool_masked_pos: (B, L) bool, True = masked. On the CPU this needs no synchronisation with a GPU.
-    Returns:
-        visible (B, K) and masked (B, L - K), int64.
     Raises:
         ValueError: rows differ in their number of masked tokens, or a row has no visible or no masked token.
     """
@@ -97,63 +28,59 @@ def split_indices(bool_masked_pos: torch.Tensor) -> tuple[torch.Tensor, torch.Te
         raise ValueError(
             f"bool_masked_pos masks {most} of {num_tokens} tokens: at least one must stay visible and one be masked"
         )
-    order = bool_masked_pos.to(torch.uint8).argsort(dim=1, stable=True)
-    return order[:, : num_tokens - most], order[:, num_tokens - most :]
+    return bool_masked_pos.to(torch.uint8).argsort(dim=1, stable=True)[:, : num_tokens - most]
 
 
-def visible_tokens(bool_masked_pos: torch.Tensor, num_clips: int, num_tokens: int) -> torch.Tensor:
-    """Indices of the visible tokens of a mask, checked against the clips that it is for.
+def masked_positions(kept_indices: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    """(B, K) kept tokens of `num_tokens` -> the mask (B, L) bool, True = masked."""
+    mask = torch.ones(len(kept_indices), num_tokens, dtype=torch.bool, device=kept_indices.device)
+    return mask.scatter_(1, kept_indices, False)
+
+
+def masked_tokens(kept_indices: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    """(B, K) kept tokens of `num_tokens` -> (B, L - K) int64 indices of the masked ones, ascending in each row."""
+    order = masked_positions(kept_indices, num_tokens).to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    return order[:, : num_tokens - kept_indices.shape[1]]
+
+
+def resolve_mask(
+    bool_masked_pos: torch.Tensor | None,
+    kept_indices: torch.Tensor | None,
+    num_rows: int,
+    num_tokens: int,
+    device: torch.device,
+    clones: bool = False,
+) -> torch.Tensor:
+    """The mask of a pretraining model as kept tokens on its device, whichever way it was given.
 
     Args:
-        bool_masked_pos: (num_clips * clones, num_tokens) bool, True = masked.
+        bool_masked_pos, kept_indices: the mask, in one of the two spellings.
+        num_rows, num_tokens: of the clips that it is for.
+        clones: whether a clip may have several masks: rows are then a multiple of the clips, clip 0's first.
     Returns:
-        (num_clips * clones, K) int64, ascending in each row.
+        (rows, K) int64.
     Raises:
-        ValueError: a mask of another shape, or as in `split_indices`.
+        ValueError: no mask or both, one of another shape, or as in `kept_tokens`.
     """
-    if bool_masked_pos.shape[1] != num_tokens or bool_masked_pos.shape[0] % num_clips:
+    if (bool_masked_pos is None) == (kept_indices is None):
+        given = "neither" if kept_indices is None else "both"
+        raise ValueError(f"pretraining needs one mask, but got {given}: pass bool_masked_pos or kept_indices")
+    given = bool_masked_pos if kept_indices is None else kept_indices
+    rows_fit = len(given) % num_rows == 0 if clones else len(given) == num_rows
+    if kept_indices is not None:
+        if not rows_fit or not 0 < kept_indices.shape[1] < num_tokens:
+            raise ValueError(
+                f"kept_indices has shape {tuple(kept_indices.shape)}, but there are {num_rows} clips of {num_tokens} "
+                "patches: keep some of each clip and mask some"
+            )
+        return kept_indices.to(device, non_blocking=True)
+    if not rows_fit or bool_masked_pos.shape[1] != num_tokens:
+        expected = f"a multiple of {num_rows} rows (clips times clones)" if clones else f"{num_rows} rows (clips)"
         raise ValueError(
-            f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}: expected a multiple of {num_clips} rows "
-            f"(clips times clones) and {num_tokens} columns (patches)"
+            f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}: expected {expected} and {num_tokens} columns "
+            "(patches)"
         )
-    return split_indices(bool_masked_pos)[0]
-
-
-class RandomMask(NamedTuple):
-    """Masks of a masked autoencoder (He et al., 2022), K of L tokens kept in each row.
-
-    Args:
-        kept: (B, K) int64 indices of the kept tokens, in the order of their noise.
-        restore: (B, L) int64, where each token stands in the order kept tokens first, masked ones behind.
-        bool_masked_pos: (B, L) bool, True = masked.
-    """
-
-    kept: torch.Tensor
-    restore: torch.Tensor
-    bool_masked_pos: torch.Tensor
-
-
-def random_mask(noise: torch.Tensor, mask_ratio: float) -> RandomMask:
-    """Keeps the tokens with the smallest noise; equal noise keeps the first.
-
-    Args:
-        noise: (B, L) uniform numbers.
-        mask_ratio: share of masked tokens, rounded up to whole tokens.
-    Raises:
-        ValueError: no token would be kept, or none masked.
-    """
-    num_rows, num_tokens = noise.shape
-    # As the official code of SSAM and MW-MAE writes it: `1 - mask_ratio` would round 0.2 * 250 down to 49.
-    num_kept = int(num_tokens * (100 - 100 * mask_ratio) / 100)
-    if not 0 < num_kept < num_tokens:
-        raise ValueError(
-            f"mask_ratio {mask_ratio} keeps {num_kept} of {num_tokens} tokens: choose a ratio or a clip length that "
-            "keeps some and masks some"
-        )
-    order = noise.argsort(dim=1, stable=True)
-    kept = order[:, :num_kept]
-    bool_masked_pos = torch.ones(num_rows, num_tokens, dtype=torch.bool, device=noise.device).scatter_(1, kept, False)
-    return RandomMask(kept, order.argsort(dim=1), bool_masked_pos)
+    return kept_tokens(bool_masked_pos).to(device, non_blocking=True)
 
 
 def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .configuration_patches import PatchConfig
+
 
 class PatchEmbedding(nn.Module):
     """Linear projection of time-frequency patches, as a convolution over the (time, frequency) image.
@@ -75,11 +77,7 @@ def check_spectrogram(
 
 
 def patch_attention_mask(
-    attention_mask: torch.Tensor | None,
-    input_values: torch.Tensor,
-    patch_frames: int,
-    num_frequency: int,
-    stride: int | None = None,
+    attention_mask: torch.Tensor | None, input_values: torch.Tensor, config: PatchConfig
 ) -> torch.Tensor | None:
     """Which patch tokens are real, given which frames are: a patch counts when all its frames do.
 
@@ -89,9 +87,7 @@ def patch_attention_mask(
     Args:
         attention_mask: (B, T), nonzero = real frame; None when nothing is padded.
         input_values: (B, T, F), which it belongs to.
-        patch_frames: frames of a patch.
-        num_frequency: patches along frequency.
-        stride: frames from one patch to the next; `patch_frames` when None.
+        config: of the model.
     Returns:
         (B, L) bool, time-major; None for None.
     Raises:
@@ -105,9 +101,9 @@ def patch_attention_mask(
             f"{tuple(input_values.shape[:2])} clips and frames"
         )
     real = attention_mask.bool()
-    whole = real.unfold(1, patch_frames, stride or patch_frames).all(dim=2)
+    whole = real.unfold(1, config.step_frames, config.time_stride).all(dim=2)
     whole[:, 0] |= real[:, 0]
-    return whole.repeat_interleave(num_frequency, dim=1)
+    return whole.repeat_interleave(config.num_frequency_patches, dim=1)
 
 
 def with_special_tokens(token_mask: torch.Tensor | None, num_special: int) -> torch.Tensor | None:

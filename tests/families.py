@@ -1,24 +1,24 @@
-"""A tiny configuration and an extractor of every family, which `test_families.py` and `test_remote_code.py` use."""
+"""The table of families: a tiny configuration and an extractor of each, and what it can do; for all contracts."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
-from transformers import PreTrainedConfig, SequenceFeatureExtractor
 
 from modeling_sslam import (
     AxlstmConfig,
     EatConfig,
+    KaldiFbankFeatureExtractor,
     MwmaeConfig,
     PowerMelFeatureExtractor,
     SsamConfig,
     SsastConfig,
     SsastMaeConfig,
     SslamConfig,
-    SslamFeatureExtractor,
 )
+from modeling_sslam.configuration_audio_encoder import AudioEncoderConfig
+from modeling_sslam.feature_extraction_base import AudioFeatureExtractor
 
 NUM_LABELS = 3
 
@@ -29,22 +29,19 @@ class Family:
     Args:
         config: tiny, with `NUM_LABELS` labels.
         feature_extractor: for clips of about a second.
-        pretraining_inputs: what `ForPreTraining` needs besides `input_values` (B, T, F), given these.
+        objective: name of an objective that pretrains it, None where there is none.
+        has_attentions: whether its encoder gives attention weights.
     """
 
-    config: PreTrainedConfig
-    feature_extractor: SequenceFeatureExtractor
-    pretraining_inputs: Callable[[torch.Tensor], dict[str, torch.Tensor]] = lambda input_values: {}
+    config: AudioEncoderConfig
+    feature_extractor: AudioFeatureExtractor
+    objective: str | None = None
+    has_attentions: bool = True
 
-
-def alternating_mask(num_frequency: int, patch_frames: int) -> Callable[[torch.Tensor], dict[str, torch.Tensor]]:
-    """Masks every other patch."""
-
-    def inputs(input_values: torch.Tensor) -> dict[str, torch.Tensor]:
-        num_tokens = input_values.shape[1] // patch_frames * num_frequency
+    def pretraining_inputs(self, input_values: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What `ForPreTraining` needs besides `input_values` (B, T, F): a mask of every other patch."""
+        num_tokens = self.config.num_steps(input_values.shape[1]) * self.config.num_frequency_patches
         return {"bool_masked_pos": (torch.arange(num_tokens) % 2 == 0).expand(len(input_values), -1)}
-
-    return inputs
 
 
 TRANSFORMER = {
@@ -64,7 +61,6 @@ SSLAM = TRANSFORMER | {
 SSAST = TRANSFORMER | {"num_mel_bins": 32, "position_fit": "start"}
 SSAM = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "num_mel_bins": 32, "num_labels": NUM_LABELS}
 AXLSTM = {"hidden_size": 32, "num_hidden_layers": 2, "chunk_size": 4, "num_mel_bins": 32, "num_labels": NUM_LABELS}
-
 MWMAE = TRANSFORMER | {
     "num_mel_bins": 32,
     "patch_size": (4, 8),
@@ -74,29 +70,28 @@ MWMAE = TRANSFORMER | {
     "decoder_num_attention_heads": 3,
 }
 
+MASKED = "masked_reconstruction"
+
+
+def kaldi() -> KaldiFbankFeatureExtractor:
+    return KaldiFbankFeatureExtractor(num_mel_bins=32, target_length=64)
+
+
+def power_mel() -> PowerMelFeatureExtractor:
+    return PowerMelFeatureExtractor(num_mel_bins=32)
+
+
 FAMILIES = {
-    "sslam": Family(
-        SslamConfig(**SSLAM), SslamFeatureExtractor(num_mel_bins=32, target_length=64), alternating_mask(2, 16)
-    ),
-    "eat": Family(EatConfig(**SSLAM), SslamFeatureExtractor(num_mel_bins=32, target_length=64)),
-    "ssast patch": Family(
-        SsastConfig(**SSAST, position_grid=(8, 2)),
-        SslamFeatureExtractor(num_mel_bins=32, target_length=64),
-        alternating_mask(2, 16),
-    ),
-    "ssast frame": Family(
-        SsastConfig(**SSAST, patch_size=(2, 32), position_grid=(64, 1)),
-        SslamFeatureExtractor(num_mel_bins=32, target_length=64),
-        alternating_mask(1, 2),
-    ),
-    "ssam": Family(SsamConfig(**SSAM), PowerMelFeatureExtractor(num_mel_bins=32)),
-    "ssam bidirectional": Family(SsamConfig(**SSAM, bidirectional=True), PowerMelFeatureExtractor(num_mel_bins=32)),
-    "axlstm": Family(AxlstmConfig(**AXLSTM), PowerMelFeatureExtractor(num_mel_bins=32)),
-    "ssast_mae": Family(
-        SsastMaeConfig(**TRANSFORMER, num_mel_bins=32, patch_size=(4, 8)), PowerMelFeatureExtractor(num_mel_bins=32)
-    ),
-    "mwmae": Family(MwmaeConfig(**MWMAE, decoder_window_sizes=(2, 4, 0)), PowerMelFeatureExtractor(num_mel_bins=32)),
+    "sslam": Family(SslamConfig(**SSLAM), kaldi(), "sslam_stage1"),
+    "eat": Family(EatConfig(**SSLAM), kaldi()),
+    "ssast patch": Family(SsastConfig(**SSAST, position_grid=(8, 2)), kaldi(), "ssast"),
+    "ssast frame": Family(SsastConfig(**SSAST, patch_size=(2, 32), position_grid=(64, 1)), kaldi(), "ssast"),
+    "ssam": Family(SsamConfig(**SSAM), power_mel(), MASKED, has_attentions=False),
+    "ssam bidirectional": Family(SsamConfig(**SSAM, bidirectional=True), power_mel(), MASKED, has_attentions=False),
+    "axlstm": Family(AxlstmConfig(**AXLSTM), power_mel(), MASKED, has_attentions=False),
+    "ssast_mae": Family(SsastMaeConfig(**TRANSFORMER, num_mel_bins=32, patch_size=(4, 8)), power_mel(), MASKED),
+    "mwmae": Family(MwmaeConfig(**MWMAE, decoder_window_sizes=(2, 4, 0)), power_mel(), MASKED),
     "mwmae with class token": Family(
-        MwmaeConfig(**MWMAE, decoder_window_sizes=0, use_class_token=True), PowerMelFeatureExtractor(num_mel_bins=32)
+        MwmaeConfig(**MWMAE, decoder_window_sizes=0, use_class_token=True), power_mel(), MASKED
     ),
 }

@@ -8,12 +8,12 @@ The spectrogram of a recording is normalised as a whole and cut into windows, an
 The embedding of a time step is its patch tokens, one a frequency band, concatenated from low to high; the scene
 embedding is the mean over time. Class tokens are left out.
 
-Families whose papers report HEAR (`ssam`, `axlstm`, `ssast_mae`, `mwmae`) keep their papers' protocol: windows of
-`config.window_frames`, the last one filled up with zeros, or with the reflected recording, which the encoder takes for
-sound; timestamps that divide the duration evenly; and, in the first three, the regrouping of tokens that
-`config.token_grouping` describes. The others (`sslam`, `eat`, `ssast`) have no protocol of their own. Here their
-windows are the extractor's `target_length`, padding is masked (only the rest of the last patch is filled up, with the
-reflected recording), and a timestamp is where the patch starts.
+Families whose papers report HEAR (SSAM, AxLSTM, their baseline, MW-MAE) keep their papers' protocol: windows of
+`config.window_frames`, the last one filled up as `config.window_padding` says, with what the encoder takes for sound;
+timestamps that divide the duration evenly; and, in the first three, the regrouping of tokens that
+`config.token_grouping` describes. The others have no protocol of their own. Here their windows are the extractor's
+`target_length`, padding is masked (only the rest of the last step is filled up, with the reflected recording), and a
+timestamp is where the step starts.
 
 Differs from the references: they append one more window to a recording that ends with a window, and drop its steps
 again; here it is not computed.
@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel, SequenceFeatureExtractor
+from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel
 
-from ..feature_extraction_base import as_clips
+from ..feature_extraction_base import AudioFeatureExtractor, as_clips
 from ..official.checkpoints import load_official
 from ..official.file import CONFIG_FILE
 from ..pipelines.audio_classification import default_extractor
@@ -47,10 +47,10 @@ class HearModel(nn.Module):
     Attributes:
         sample_rate: in Hz, of waveforms that come without a rate.
         scene_embedding_size, timestamp_embedding_size: E.
-        hop_ms: milliseconds from one time step of patches to the next.
+        hop_ms: milliseconds from one time step to the next.
     """
 
-    def __init__(self, encoder: PreTrainedModel, feature_extractor: SequenceFeatureExtractor):
+    def __init__(self, encoder: PreTrainedModel, feature_extractor: AudioFeatureExtractor):
         super().__init__()
         config = encoder.config
         self.encoder = encoder.eval()
@@ -59,14 +59,16 @@ class HearModel(nn.Module):
         self.sample_rate = feature_extractor.sampling_rate
         self.timestamp_embedding_size = config.num_frequency_patches * config.hidden_size
         self.scene_embedding_size = self.timestamp_embedding_size
-        self.hop_ms = config.time_stride * feature_extractor.frame_shift_ms
+        self.hop_ms = 1000 * config.seconds_per_step
 
     @property
     def device(self) -> torch.device:
         return self.encoder.device
 
     def spectrogram(self, clip: Any, sampling_rate: int | None) -> torch.Tensor:
-        """(T, F) normalised spectrogram of a whole recording, on the model's device."""
+        """(T, F) normalised spectrogram of a whole recording, on the model's device; its samples (N,) for an encoder
+        of waveforms.
+        """
         features = self.feature_extractor(
             clip,
             sampling_rate=sampling_rate or self.sample_rate,
@@ -84,13 +86,12 @@ class HearModel(nn.Module):
     def embed(self, spectrograms: Iterable[torch.Tensor]) -> Iterator[tuple[int, torch.Tensor]]:
         """Window after window of one recording after another: its number, and the embeddings (S, E) of its steps."""
         config = self.encoder.config
-        grouping = getattr(config, "token_grouping", "time")
         cut = (
             window for clip, spectrogram in enumerate(spectrograms) for window in self.windows.cut(clip, spectrogram)
         )
         while windows := list(itertools.islice(cut, WINDOWS_PER_FORWARD)):
-            tokens = self.encoder(**self.windows.stack(windows)).last_hidden_state[:, config.num_special_tokens :]
-            steps = group_tokens(tokens, config.num_frequency_patches, grouping)
+            bands, _ = self.encoder.bands(**self.windows.stack(windows))
+            steps = group_tokens(bands[:, 0].flatten(1, 2), config.num_frequency_patches, config.token_grouping)
             for window, embeddings in zip(windows, steps, strict=True):
                 yield window.clip, embeddings[: window.num_steps]
 

@@ -6,27 +6,30 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
-from transformers import PreTrainedConfig, SequenceFeatureExtractor
+
+from ..configuration_audio_encoder import AudioEncoderConfig
+from ..feature_extraction_base import AudioFeatureExtractor
+
+DEFAULT_SECONDS = 10.0  # of a window, where neither the family nor its extractor has a length
 
 
-def pad_zeros(spectrogram: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """(T, F) -> (num_frames, F), zeros behind."""
-    return nn.functional.pad(spectrogram, (0, 0, 0, num_frames - len(spectrogram)))
+def pad_zeros(features: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """(T, ...) -> (num_frames, ...), zeros behind."""
+    return torch.cat([features, features.new_zeros(num_frames - len(features), *features.shape[1:])])
 
 
-def pad_reflected(spectrogram: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """(T, F) -> (num_frames, F), mirrored at the last frame, then at the first, and so on; no edge is repeated."""
-    last = len(spectrogram) - 1
-    place = torch.arange(num_frames, device=spectrogram.device) % max(2 * last, 1)
-    return spectrogram[torch.minimum(place, 2 * last - place)]
+def pad_reflected(features: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """(T, ...) -> (num_frames, ...), mirrored at the last frame, then at the first, and so on; no edge is repeated."""
+    last = len(features) - 1
+    place = torch.arange(num_frames, device=features.device) % max(2 * last, 1)
+    return features[torch.minimum(place, 2 * last - place)]
 
 
-# By family; the others are reflected.
+# By `config.window_padding`. Of masked padding, only what fills up the last step is heard.
 PADDING: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
-    "ssam": pad_zeros,
-    "axlstm": pad_zeros,
-    "ssast_mae": pad_zeros,
+    "zeros": pad_zeros,
+    "reflected": pad_reflected,
+    "masked": pad_reflected,
 }
 
 
@@ -36,7 +39,7 @@ class Window:
 
     Attributes:
         clip: number of the recording in its batch.
-        frames: (T, F) frames for the encoder.
+        frames: (T, ...) frames for the encoder.
         num_steps: time steps that belong to the recording; those behind come from padding.
     """
 
@@ -50,25 +53,20 @@ class Windows:
 
     Attributes:
         hop: frames from one window to the next.
-        frames: frames of a window; more than `hop` where patches overlap.
+        frames: frames of a window; more than `hop` where steps overlap.
         steps: time steps of a window.
         masks_padding: whether the encoder is told what is padding.
-        keeps_size: whether a window stays as long as it is although its end is masked: SSAST's positions depend on it.
     """
 
-    def __init__(self, config: PreTrainedConfig, feature_extractor: SequenceFeatureExtractor):
-        self.pad = PADDING.get(config.model_type, pad_reflected)
-        self.stride, self.patch_frames = config.time_stride, patch_frames(config)
-        self.masks_padding = not hasattr(config, "window_frames")
-        self.keeps_size = getattr(config, "position_fit", "start") == "centre"
-        size = feature_extractor.target_length if self.masks_padding else config.window_frames
-        self.steps = (size - self.patch_frames) // self.stride + 1
-        self.hop = self.steps * self.stride if self.masks_padding else size
-        self.frames = self.frames_of(self.steps) if self.masks_padding else size
-
-    def frames_of(self, num_steps: int) -> int:
-        """Frames that the patches of `num_steps` time steps cover."""
-        return (num_steps - 1) * self.stride + self.patch_frames
+    def __init__(self, config: AudioEncoderConfig, feature_extractor: AudioFeatureExtractor):
+        self.config = config
+        self.pad = PADDING[config.window_padding]
+        self.masks_padding = config.window_padding == "masked"
+        size = config.window_frames or feature_extractor.target_length
+        size = size or config.longest_clip or feature_extractor.frames_for(DEFAULT_SECONDS)
+        self.steps = config.num_steps(size)
+        self.hop = self.steps * config.time_stride if self.masks_padding else size
+        self.frames = config.frames_of(self.steps) if self.masks_padding else size
 
     def num_steps(self, num_frames: int) -> int:
         """Time steps of a recording: those of its windows, less the share of them that is padding, rounded down."""
@@ -76,17 +74,17 @@ class Windows:
         padding = num_windows * self.hop - num_frames
         return num_windows * self.steps - self.steps * padding // self.hop
 
-    def cut(self, clip: int, spectrogram: torch.Tensor) -> Iterator[Window]:
-        """The windows of a recording (T, F), as views of a padded copy."""
-        num_steps = self.num_steps(len(spectrogram))
-        num_windows = -(-len(spectrogram) // self.hop)
-        padded = self.pad(spectrogram, (num_windows - 1) * self.hop + self.frames)
+    def cut(self, clip: int, features: torch.Tensor) -> Iterator[Window]:
+        """The windows of a recording (T, ...), as views of a padded copy."""
+        num_steps = self.num_steps(len(features))
+        num_windows = -(-len(features) // self.hop)
+        padded = self.pad(features, (num_windows - 1) * self.hop + self.frames)
         for number in range(num_windows):
             frames = padded[number * self.hop :][: self.frames]
             yield Window(clip, frames, min(self.steps, num_steps - number * self.steps))
 
     def stack(self, windows: list[Window]) -> dict[str, torch.Tensor]:
-        """The encoder's arguments for windows: `input_values` (W, T, F), and a mask where padding is not to be heard.
+        """The encoder's arguments for windows: `input_values` (W, T, ...), and a mask where padding is not heard.
 
         Frames that are masked in all of them are left out where that changes nothing.
         """
@@ -94,13 +92,8 @@ class Windows:
         num_steps = torch.tensor([window.num_steps for window in windows], device=frames.device)
         if not self.masks_padding or (num_steps == self.steps).all():
             return {"input_values": frames}
-        real = self.frames_of(num_steps)
-        if not self.keeps_size:
+        real = self.config.frames_of(num_steps)
+        if not self.config.positions_depend_on_length:
             frames = frames[:, : int(real.max())]
         places = torch.arange(frames.shape[1], device=frames.device)
         return {"input_values": frames, "attention_mask": (places < real[:, None]).int()}
-
-
-def patch_frames(config: PreTrainedConfig) -> int:
-    """Frames of a patch."""
-    return config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]

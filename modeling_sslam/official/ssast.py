@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..configuration_ssast import SsastConfig
-from ..feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, SslamFeatureExtractor
+from ..feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, KaldiFbankFeatureExtractor
 from ..modeling_ssast import SsastForAudioClassification, SsastForPreTraining
 from .file import OfficialFile, OfficialModel, check_fit, rename_weights
 
@@ -45,8 +45,8 @@ NAMES = (
     ("cpredlayer.2", "discriminative_head.output"),
     ("gpredlayer.0", "generative_head.dense"),
     ("gpredlayer.2", "generative_head.output"),
-    ("mlp_head.0", "pooled_norm"),
-    ("mlp_head.1", "classifier"),
+    ("mlp_head.0", "classifier.norm"),
+    ("mlp_head.1", "classifier.dense"),
 )
 
 
@@ -139,11 +139,11 @@ def _grid(weights: Mapping[str, Tensor], patch_size: tuple[int, int]) -> dict:
     raise ValueError(f"{POSITIONS} has {num_patches} patches, which {numbers} frequency patches do not divide")
 
 
-def feature_extractor(config: SsastConfig) -> SslamFeatureExtractor:
+def feature_extractor(config: SsastConfig) -> KaldiFbankFeatureExtractor:
     """With the statistics of pretraining, and those of the data set whose published clips have as many time steps."""
     for preset in ("ssast_audioset", "ssast_esc50", "ssast_speech_commands_v2"):
         frames = NORMALIZATION_PRESETS[preset]["target_length"]
-        if (frames - config.patch_size[0]) // config.patch_stride[0] + 1 == config.position_grid[0]:
-            return SslamFeatureExtractor.from_preset(preset, num_mel_bins=config.num_mel_bins)
-    frames = (config.position_grid[0] - 1) * config.patch_stride[0] + config.patch_size[0]
-    return SslamFeatureExtractor.from_preset("ssast_audioset", num_mel_bins=config.num_mel_bins, target_length=frames)
+        if config.num_steps(frames) == config.position_grid[0]:
+            return KaldiFbankFeatureExtractor.from_preset(preset, num_mel_bins=config.num_mel_bins)
+    frames = config.frames_of(config.position_grid[0])
+    return KaldiFbankFeatureExtractor.from_preset("ssast_audioset", num_mel_bins=config.num_mel_bins, target_length=frames)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..audioset_labels import AUDIOSET_LABELS, audioset_id2label
 from ..configuration_eat import EatConfig
 from ..configuration_sslam import SslamConfig
-from ..feature_extraction_kaldi_fbank import SslamFeatureExtractor
+from ..feature_extraction_kaldi_fbank import KaldiFbankFeatureExtractor
 from ..modeling_sslam import SslamForAudioClassification, SslamForPreTraining, SslamModel, SslamPreTrainedModel
 from ..names_sslam import ENCODER_PREFIX
 from .file import CONFIG_FILE, OfficialFile, OfficialModel, check_fit
@@ -59,7 +59,7 @@ def read(file: OfficialFile, num_attention_heads: int | None = None) -> Official
     if official_teacher is not None:
         teacher = official_to_ours(official_teacher, prefix="")
         check_fit(SslamModel, config, teacher)
-    return OfficialModel(config, model_class, weights, SslamFeatureExtractor.from_preset("audioset"), teacher)
+    return OfficialModel(config, model_class, weights, KaldiFbankFeatureExtractor.from_preset("audioset"), teacher)
 
 
 def _known_fields(file: OfficialFile) -> dict:
@@ -98,7 +98,7 @@ def infer_config(
     """
     if missing := [name for name in SIZE_WEIGHTS if name not in student]:
         raise ValueError(f"the checkpoint lacks {', '.join(missing)} (our names)")
-    (hidden_size, _, patch_size, _), positions, mlp = (student[name].shape for name in SIZE_WEIGHTS)
+    (hidden_size, _, *patch_size), positions, mlp = (student[name].shape for name in SIZE_WEIGHTS)
     fields = {"num_mel_bins": SslamConfig.num_mel_bins} | _label_fields(student) | dict(known_fields)
     heads = num_attention_heads or fields.get("num_attention_heads") or PUBLISHED_HEADS.get(hidden_size)
     if heads is None:
@@ -109,8 +109,8 @@ def infer_config(
         "num_hidden_layers": 1 + max(int(name.split(".")[2]) for name in student if name.startswith("sslam.layers.")),
         "intermediate_size": mlp[0],
         "qkv_bias": "sslam.layers.0.attention.qkv.bias" in student,
-        "patch_size": patch_size,
-        "max_time_patches": positions[1] // (fields["num_mel_bins"] // patch_size),
+        "patch_size": tuple(patch_size),
+        "max_time_patches": positions[1] // (fields["num_mel_bins"] // patch_size[1]),
     }
     return SslamConfig(**fields, **_decoder_fields(student, hidden_size))
 
@@ -130,9 +130,9 @@ def _decoder_fields(student: Mapping[str, Tensor], hidden_size: int) -> dict:
 
 def _label_fields(student: Mapping[str, Tensor]) -> dict:
     """AudioSet's names and its problem type for 527 outputs; numbered labels for any other."""
-    if "classifier.weight" not in student:
+    if "classifier.dense.weight" not in student:
         return {}
-    num_labels = len(student["classifier.weight"])
+    num_labels = len(student["classifier.dense.weight"])
     if num_labels != len(AUDIOSET_LABELS):
         return {"num_labels": num_labels}
     id2label = audioset_id2label()
@@ -142,6 +142,6 @@ def _label_fields(student: Mapping[str, Tensor]) -> dict:
 
 def architecture(student: Mapping[str, Tensor]) -> type[SslamPreTrainedModel]:
     """The class of ours that has just these weights."""
-    if any(name.startswith(("norm.", "classifier.")) for name in student):
+    if any(name.startswith("classifier.") for name in student):
         return SslamForAudioClassification
     return SslamForPreTraining if any(name.startswith("decoder.") for name in student) else SslamModel

@@ -1,7 +1,5 @@
 """What every family keeps: the contracts that a user may rely on without knowing which encoder is inside."""
 
-import copy
-
 import pytest
 import torch
 import transformers
@@ -9,6 +7,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, pipeline
 from transformers.utils import logging
 
 import modeling_sslam  # noqa: F401  (registers the families)
+from tests.contracts.clips import build, clips, features
 from tests.families import FAMILIES, NUM_LABELS, Family
 
 AUTO_CLASSES = [
@@ -31,23 +30,6 @@ def complaints(caplog):
 @pytest.fixture(params=FAMILIES)
 def family(request) -> Family:
     return FAMILIES[request.param]
-
-
-def build(family: Family, auto_class: str = "AutoModel") -> torch.nn.Module:
-    torch.manual_seed(0)
-    return getattr(transformers, auto_class).from_config(copy.deepcopy(family.config)).eval()
-
-
-def clips(*seconds: float) -> list[torch.Tensor]:
-    """Coloured noise at 16 kHz."""
-    generator = torch.Generator().manual_seed(0)
-    noise = [torch.randn(int(16000 * length), generator=generator) for length in seconds]
-    return [0.1 * clip.cumsum(0) / clip.cumsum(0).abs().max() + 0.05 * clip for clip in noise]
-
-
-def features(family: Family, *seconds: float, **kwargs) -> dict[str, torch.Tensor]:
-    kwargs = {"padding": "longest", "truncation": False} | kwargs
-    return dict(family.feature_extractor(clips(*seconds), sampling_rate=16000, return_tensors="pt", **kwargs))
 
 
 @pytest.mark.parametrize(("name", "auto_class"), AUTO_CLASSES)
@@ -106,44 +88,6 @@ def test_our_pipeline_classifies_long_audio_in_windows(family, tmp_path):
     tagging = pipeline("audio-tagging", model=str(tmp_path))
     results = tagging({"raw": clips(2.5)[0].numpy(), "sampling_rate": 16000}, window_s=0.6, hop_s=0.3, merge="max")
     assert {entry["label"] for entry in results} == set(family.config.label2id)
-
-
-def test_tokens_come_special_ones_first_then_one_a_patch(family):
-    config, inputs = family.config, features(family, 0.6)
-    output = build(family)(inputs["input_values"])
-    num_patches = output.last_hidden_state.shape[1] - config.num_special_tokens
-    assert num_patches % config.num_frequency_patches == 0
-    num_time = num_patches // config.num_frequency_patches
-    frames = inputs["input_values"].shape[1]
-    assert 0 <= frames - num_time * config.time_stride < 2 * config.time_stride + 16
-
-
-def test_patches_are_in_time_order(family):
-    """A change at the end of a clip moves the last patch tokens most."""
-    model, inputs = build(family), features(family, 0.6)["input_values"]
-    changed = inputs.clone()
-    stride, num_frequency = family.config.time_stride, family.config.num_frequency_patches
-    changed[:, -2 * stride :] += 3.0
-    with torch.no_grad():
-        tokens = [
-            model(values).last_hidden_state[:, family.config.num_special_tokens :] for values in (inputs, changed)
-        ]
-    moved = (tokens[0] - tokens[1]).norm(dim=2).unflatten(1, (-1, num_frequency)).mean(dim=(0, 2))
-    assert moved[-1] > 2 * moved[0]
-
-
-def test_padded_batch_equals_single_clips(family):
-    model, seconds = build(family), (0.64, 0.36, 0.49)
-    batch = features(family, *seconds)
-    start = family.config.num_special_tokens
-    with torch.no_grad():
-        output = model(**batch)
-        for row, clip in enumerate(clips(*seconds)):
-            alone = family.feature_extractor(clip, 16000, padding="longest", truncation=False, return_tensors="pt")
-            single = model(**alone).last_hidden_state[0]
-            mask = output.token_mask[row]
-            torch.testing.assert_close(output.last_hidden_state[row, start:][mask], single[start:], atol=1e-5, rtol=0)
-            torch.testing.assert_close(output.last_hidden_state[row, :start], single[:start], atol=1e-5, rtol=0)
 
 
 def test_logits_of_a_padded_batch_equal_those_of_single_clips(family):

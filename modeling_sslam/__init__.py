@@ -1,6 +1,6 @@
 """Self-supervised audio encoders for transformers. Importing it registers every family with the Auto classes."""
 
-from transformers import AutoModelForAudioClassification
+from transformers import AutoModelForAudioClassification, AutoModelForAudioFrameClassification
 
 from .configuration_axlstm import AxlstmConfig
 from .configuration_eat import EatConfig
@@ -11,6 +11,8 @@ from .configuration_ssast_mae import SsastMaeConfig
 from .configuration_sslam import SslamConfig
 from .feature_extraction_kaldi_fbank import KaldiFbankFeatureExtractor
 from .feature_extraction_power_mel import PowerMelFeatureExtractor
+from .feature_extraction_sslam import SslamFeatureExtractor
+from .feature_extraction_waveform import WaveformFeatureExtractor
 from .modeling_axlstm import (
     AxlstmForAudioClassification,
     AxlstmForAudioFrameClassification,
@@ -44,9 +46,8 @@ from .modeling_sslam import (
     SslamModel,
 )
 from .pipelines.audio_classification import SslamAudioClassificationPipeline
+from .pipelines.frame_classification import AudioFrameClassificationPipeline
 from .registration import register_family, register_pipeline
-
-SslamFeatureExtractor = KaldiFbankFeatureExtractor  # its name up to version 0.1
 
 register_family(AxlstmConfig, PowerMelFeatureExtractor)
 register_family(EatConfig, KaldiFbankFeatureExtractor)
@@ -56,8 +57,12 @@ register_family(SsastConfig, KaldiFbankFeatureExtractor)
 register_family(SsastMaeConfig, PowerMelFeatureExtractor)
 register_family(SslamConfig, KaldiFbankFeatureExtractor)
 register_pipeline("audio-tagging", SslamAudioClassificationPipeline, AutoModelForAudioClassification)
+register_pipeline(
+    "audio-frame-classification", AudioFrameClassificationPipeline, AutoModelForAudioFrameClassification
+)
 
 __all__ = [
+    "AudioFrameClassificationPipeline",
     "AxlstmConfig",
     "AxlstmForAudioClassification",
     "AxlstmForAudioFrameClassification",
@@ -96,4 +101,5 @@ __all__ = [
     "SslamForAudioFrameClassification",
     "SslamForPreTraining",
     "SslamModel",
+    "WaveformFeatureExtractor",
 ]

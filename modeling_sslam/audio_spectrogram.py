@@ -212,6 +212,10 @@ class PowerMel(nn.Module):
         """Number of frames of a clip of `num_samples` samples."""
         return 1 + num_samples // self.frame_shift
 
+    def num_samples(self, num_frames: int) -> int:
+        """The fewest samples of a clip that has `num_frames` frames."""
+        return (num_frames - 1) * self.frame_shift
+
     def reflect(self, waveform: torch.Tensor) -> torch.Tensor:
         """(B, N) -> (B, N + fft_length): both ends reflected, so that the first frame is centred on the first sample.
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from torch import Tensor
 from transformers.configuration_utils import PreTrainedConfig
 
 from .remote_code import RemoteCodeMixin
 
+Count = TypeVar("Count", int, Tensor)
 POOLINGS = ("mean", "attentive", "linear_softmax")
 # How patches are masked is decided by whoever trains a model; configurations saved before say it too.
 FORMER_FIELDS = ("mask_ratio", "masking")
@@ -32,7 +34,6 @@ def check_choice(config: PreTrainedConfig, name: str, choices: tuple[str, ...]) 
 class AudioEncoderConfig(RemoteCodeMixin, PreTrainedConfig):
     """Base of all configurations, for `@strict class XConfig(AudioEncoderConfig)`.
 
-    A subclass declares `hidden_size`, the channels of its embeddings, and `num_hidden_layers`.
 
     A *frame* is one entry along time of what the encoder is given: a column of a spectrogram, or a sample. A *step* is
     one embedding along time of what it gives.
@@ -44,6 +45,8 @@ class AudioEncoderConfig(RemoteCodeMixin, PreTrainedConfig):
         token_grouping: which tokens make one step of features, see `group_tokens` in `modeling_sslam/hear/`.
 
     Args:
+        hidden_size: channels of an embedding.
+        num_hidden_layers: blocks, each with a hidden state behind it.
         pooling: what the classifier of clips sees: the tokens pooled by "mean", "attentive" or "linear_softmax", or
             where there are special tokens that have heard the clip, their mean ("cls").
         classifier_norm_eps: of the norm before a classifier.
@@ -53,6 +56,8 @@ class AudioEncoderConfig(RemoteCodeMixin, PreTrainedConfig):
     window_frames: ClassVar[int | None] = None
     token_grouping: ClassVar[str] = "time"
 
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
     pooling: str = "mean"
     classifier_norm_eps: float = 1e-6
 
@@ -111,8 +116,8 @@ class AudioEncoderConfig(RemoteCodeMixin, PreTrainedConfig):
         """Steps of a clip of so many frames; what is left at the end and fills no step is left out."""
         return max(0, (num_frames - self.step_frames) // self.time_stride + 1)
 
-    def frames_of(self, num_steps: int) -> int:
-        """Frames that so many steps are made of."""
+    def frames_of(self, num_steps: Count) -> Count:
+        """Frames that so many steps are made of; one number, or a tensor of them."""
         return (num_steps - 1) * self.time_stride + self.step_frames
 
     def extractor_fields(self) -> dict[str, int | float]:

@@ -45,7 +45,7 @@ class PatchConfig(AudioEncoderConfig):
     @property
     def patch_stride(self) -> tuple[int, int]:
         """(frames, mel bins) from one patch to the next."""
-        return self.patch_size
+        return pair("patch_size", self.patch_size)
 
     @property
     def time_stride(self) -> int:
@@ -53,11 +53,11 @@ class PatchConfig(AudioEncoderConfig):
 
     @property
     def step_frames(self) -> int:
-        return self.patch_size[0]
+        return pair("patch_size", self.patch_size)[0]
 
     @property
     def num_frequency_patches(self) -> int:
-        return (self.num_mel_bins - self.patch_size[1]) // self.patch_stride[1] + 1
+        return (self.num_mel_bins - pair("patch_size", self.patch_size)[1]) // self.patch_stride[1] + 1
 
     @property
     def seconds_per_frame(self) -> float:

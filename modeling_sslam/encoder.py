@@ -6,16 +6,17 @@
   time. `bands` gives the same before the mean over frequency. Both take clips of any length.
 - `tokens` splits an output into special tokens and the others.
 
-So nobody else needs to know where a family keeps special tokens, frequency patches, windows and strides. A family with
-patches gets all of this from `PatchEncoder`; another one writes `bands` and `tokens` itself.
+So nobody else needs to know where a family keeps special tokens, frequency patches, windows and strides. A family
+whose hidden states are tokens gets all of this from `TokenEncoder`; another one writes `bands` and `tokens` itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -49,7 +50,8 @@ class AudioEncoderOutput(ModelOutput):
         attentions: on request, where there is attention (eager only), of each block.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
+    # Always there, but a `ModelOutput` wants defaults.
+    last_hidden_state: torch.FloatTensor = None  # type: ignore[assignment]
     pooler_output: torch.FloatTensor | None = None
     token_mask: torch.BoolTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
@@ -98,16 +100,23 @@ class AudioEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfInitialized(Protocol):
+    """A module that says itself how its parameters, and the layers in it that are special, start."""
+
+    def init_weights(self, config: PreTrainedConfig) -> None: ...
+
+
 class AudioPreTrainedModel(PreTrainedModel):
     """What all our models declare. A family derives its own and annotates `config`.
 
-    Modules with parameters of their own, or with layers that start in their own way, have a method
-    `init_weights(config)`. All other linear and convolutional layers start as the family's `init_layer` says.
+    Modules with parameters of their own are `SelfInitialized`, and so are layers that start in their own way. All
+    other linear and convolutional layers start as the family's `init_layer` says.
     """
 
     config: AudioEncoderConfig
     main_input_name = "input_values"
-    input_modalities = ("audio",)
+    input_modalities = ("audio",)  # type: ignore[assignment]  # as in transformers' own models
     supports_gradient_checkpointing = True
     _can_compile_fullgraph = True
     _input_embed_layer = "patch_embeddings"
@@ -138,7 +147,7 @@ class AudioPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Only modules that own parameters are passed here: transformers takes the others for initialised."""
-        if hasattr(module, "init_weights") and not isinstance(module, PreTrainedModel):
+        if isinstance(module, SelfInitialized) and not isinstance(module, PreTrainedModel):
             module.init_weights(self.config)
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             self.init_layer(module)
@@ -160,17 +169,20 @@ class AudioPreTrainedModel(PreTrainedModel):
         """Called before the model is fine-tuned on clips of so many frames; most families need nothing."""
 
 
-class PatchEncoder:
-    """`tokens`, `bands` and `steps` of encoders of patches, for `class XModel(PatchEncoder, XPreTrainedModel)`.
+# Mixins must not derive from a model class: transformers would take its configuration for that of the whole family.
+# To a type checker they are what they are mixed into.
+if TYPE_CHECKING:
+    ModelMixin = AudioPreTrainedModel
+else:
+    ModelMixin = object
 
-    Tokens are special ones, then the patches, time-major, in `last_hidden_state` as in every hidden state; a family
-    for which that is not so says it in `special_tokens`.
+
+class TokenEncoder(ModelMixin):
+    """`tokens`, `bands` and `steps` of encoders of tokens, for `class XModel(TokenEncoder, XPreTrainedModel)`.
+
+    Tokens are special ones, then `config.num_frequency_patches` for each time step, in `last_hidden_state` as in every
+    hidden state; a family whose output has no place for special tokens says in `special_tokens` where they are.
     """
-
-    config: AudioEncoderConfig
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.embeddings.patch_embeddings.projection
 
     @property
     def layer_indices(self) -> range:

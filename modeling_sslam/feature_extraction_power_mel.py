@@ -11,19 +11,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import BatchFeature
-from transformers.utils import PaddingStrategy, TensorType
 
 from .audio_spectrogram import PowerMel
-from .audio_transformers import SequenceFeatureExtractor
-from .feature_extraction_base import batch_feature, frame_mask, padding_name, prepare_clips
+from .feature_extraction_base import MelFeatureExtractor, frame_mask
 
 # Standardisation -> what is subtracted from the number of cells when their variance is taken.
 CORRECTIONS = {"unbiased": 1, "population": 0}
 STANDARDIZATION_EPS = 1e-8
 
 
-class PowerMelFeatureExtractor(SequenceFeatureExtractor):
+class PowerMelFeatureExtractor(MelFeatureExtractor):
     """Waveforms at any rate to log-mels (B, T, F): resample, power mel, standardise each clip, cut or pad.
 
     A clip is standardised over all of its own frames and bins, BEFORE it is cut or padded, so its values depend
@@ -38,13 +35,11 @@ class PowerMelFeatureExtractor(SequenceFeatureExtractor):
         low_frequency, high_frequency: outer edges of the mel filters in Hz.
         standardization: "unbiased", the official inference, or "population", the official pretraining: whether the
             variance is divided by the number of cells less one, or by that number (1e-5 apart on a clip of 10 s).
-        target_length: frames T that a clip is cut or padded to with `padding="max_length"`; None for all its frames.
+        target_length: frames T that a clip is cut or padded to; None for all that it has.
         return_attention_mask: whether a call returns a mask.
     Raises:
         ValueError: an unknown standardisation.
     """
-
-    model_input_names = ["input_values", "attention_mask"]
 
     def __init__(
         self,
@@ -62,71 +57,25 @@ class PowerMelFeatureExtractor(SequenceFeatureExtractor):
         return_attention_mask: bool = True,
         **kwargs: Any,
     ):
-        super().__init__(
-            feature_size, sampling_rate, padding_value, return_attention_mask=return_attention_mask, **kwargs
-        )
         if standardization not in CORRECTIONS:
             raise ValueError(f"Unknown standardization {standardization!r}: expected one of {', '.join(CORRECTIONS)}.")
-        self.num_mel_bins = num_mel_bins
-        self.frame_length_ms = frame_length_ms
-        self.frame_shift_ms = frame_shift_ms
+        super().__init__(
+            num_mel_bins,
+            frame_length_ms,
+            frame_shift_ms,
+            feature_size=feature_size,
+            sampling_rate=sampling_rate,
+            padding_value=padding_value,
+            target_length=target_length,
+            return_attention_mask=return_attention_mask,
+            **kwargs,
+        )
         self.fft_length = fft_length
         self.low_frequency = low_frequency
         self.high_frequency = high_frequency
         self.standardization = standardization
-        self.target_length = target_length
-
-    def __call__(
-        self,
-        raw_speech: Any,
-        sampling_rate: int | None = None,
-        padding: bool | str | PaddingStrategy | None = None,
-        max_length: int | None = None,
-        truncation: bool = True,
-        return_tensors: str | TensorType | None = None,
-        return_attention_mask: bool | None = None,
-        device: str | torch.device | None = None,
-    ) -> BatchFeature:
-        """Features of one clip or of a batch.
-
-        Args:
-            raw_speech: floating point samples in [-1, 1], as lists, numpy arrays or tensors. Mono: one clip (N,), a
-                batch (B, N), or a list of (N,) of any lengths. Several channels, averaged before resampling: a batch
-                (B, channels, N) or a list of (channels, N).
-            sampling_rate: of `raw_speech`, in Hz; required.
-            padding: "max_length", or "longest" (= True) for the frames of the longest clip of the batch. When not
-                given, "max_length" if there is a length to pad to.
-            max_length: frames to pad and cut to, instead of `target_length`.
-            truncation: cut clips to their first `max_length` frames, if there is such a length.
-            return_tensors: "pt", "np", or `None` for a list with one numpy array per clip.
-            return_attention_mask: instead of the extractor's own setting.
-            device: where to compute; when not given, where tensors are, or the CPU.
-        Returns:
-            `input_values` (B, T, F) float32 and `attention_mask` (B, T) int32 with 1 = real frame.
-        Raises:
-            ValueError: no or a wrong sampling rate, no such padding, no length to pad to, or clips that are empty, too
-                short, not finite, of another rank, or of integers.
-        """
-        max_length = self.target_length if max_length is None else max_length
-        if padding is None:
-            padding = "longest" if max_length is None else "max_length"
-        padding = padding_name(padding)
-        if padding == "max_length" and max_length is None:
-            raise ValueError("padding='max_length' needs `max_length=` or an extractor with a `target_length`.")
-
-        features, num_frames = self._log_mels(prepare_clips(raw_speech, sampling_rate, self.sampling_rate, device))
-        features = standardize(features, frame_mask(num_frames, features), self.standardization)
-        if truncation and max_length is not None:
-            features = features[:, :max_length]
-        if padding == "max_length":
-            features = nn.functional.pad(features, (0, 0, 0, max(0, max_length - features.shape[1])))
-        outputs = {"input_values": features}
-        if self.return_attention_mask if return_attention_mask is None else return_attention_mask:
-            outputs["attention_mask"] = frame_mask(num_frames, features)
-        return batch_feature(outputs, return_tensors)
 
     def front_end(self, device: torch.device) -> PowerMel:
-        """What makes the spectrograms on a device."""
         return power_mel(
             self.sampling_rate,
             self.num_mel_bins,
@@ -138,13 +87,32 @@ class PowerMelFeatureExtractor(SequenceFeatureExtractor):
             device,
         )
 
-    def _log_mels(self, clips: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
-        """Log-mels (B, T, F) of clips padded to the longest, and how many frames of each are its own."""
+    def extract(self, clips: list[torch.Tensor], max_frames: int | None) -> tuple[torch.Tensor, list[int]]:
+        """All frames are computed, as a clip is standardised before it is cut."""
         mel = self.front_end(clips[0].device)
         # Each clip is reflected at its own end, so that the batch it is in does not matter.
         reflected = [mel.reflect(clip.unsqueeze(0))[0] for clip in clips]
         features = mel.log_mel(nn.utils.rnn.pad_sequence(reflected, batch_first=True))
-        return features, [mel.num_frames(len(clip)) for clip in clips]
+        num_frames = [mel.num_frames(len(clip)) for clip in clips]
+        return self.normalize(features, frame_mask(num_frames, features))[:, :max_frames], num_frames
+
+    def normalize(self, features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Log-mels (B, T, F), every clip standardised by itself.
+
+        Args:
+            features: (B, T, F) log-mels of whole clips.
+            mask: (B, T), 1 = real frame, None for all. Others become zero.
+        """
+        if mask is None:
+            mask = torch.ones(features.shape[:2], dtype=torch.int32, device=features.device)
+        return standardize(features, mask, self.standardization)
+
+    def denormalize(self, features: torch.Tensor) -> torch.Tensor:
+        """Raises ValueError: what was taken off a clip is not kept."""
+        raise ValueError(
+            "PowerMelFeatureExtractor standardises every clip by its own mean and deviation, which features do not "
+            "keep: they cannot be turned back into log-mels. Take the log-mels from `front_end` instead."
+        )
 
 
 def standardize(features: torch.Tensor, mask: torch.Tensor, standardization: str) -> torch.Tensor:

@@ -1,16 +1,17 @@
 # Copyright 2026 The modeling_sslam authors. MIT licence.
 """The classifiers of clips and of time steps, which stand on any encoder of this package."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
-from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_audio_encoder import AudioEncoderConfig
-from .encoder import Tokens, over_time
+from .encoder import AudioEncoder, AudioPreTrainedModel, ModelMixin, Tokens, over_time
 from .tokens_pooling import AttentivePooling, linear_softmax, masked_mean
 
 
@@ -20,9 +21,10 @@ class ClipClassifier(nn.Module):
     def __init__(self, config: AudioEncoderConfig):
         super().__init__()
         self.config = config
-        self.pooler = AttentivePooling(config.hidden_size) if config.pooling == "attentive" else None
+        if config.pooling == "attentive":
+            self.pooler = AttentivePooling(config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
-        self.dense = nn.Linear(config.hidden_size, config.num_labels)
+        self.dense = nn.Linear(config.hidden_size, cast(int, config.num_labels))
 
     def forward(self, tokens: Tokens) -> torch.Tensor:
         """(B, C) logits."""
@@ -45,21 +47,21 @@ class FrameClassifier(nn.Module):
     def __init__(self, config: AudioEncoderConfig):
         super().__init__()
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
-        self.dense = nn.Linear(config.hidden_size, config.num_labels)
+        self.dense = nn.Linear(config.hidden_size, cast(int, config.num_labels))
 
     def forward(self, steps: torch.Tensor) -> torch.Tensor:
         """(B, S, D) -> (B, S, C)."""
         return self.dense(self.norm(steps))
 
 
-class ForAudioClassification:
+class ForAudioClassification(ModelMixin):
     """Encoder and classifier of clips, for `class XForAudioClassification(ForAudioClassification, XPreTrainedModel)`.
 
     Attributes:
         encoder_class: the family's model.
     """
 
-    encoder_class: type[PreTrainedModel]
+    encoder_class: type[AudioPreTrainedModel]
 
     def __init__(self, config: AudioEncoderConfig):
         super().__init__(config)
@@ -87,7 +89,7 @@ class ForAudioClassification:
         Returns:
             `SequenceClassifierOutput` with logits (B, C).
         """
-        encoder = self.base_model
+        encoder = cast(AudioEncoder, self.base_model)
         encoded = encoder(input_values, attention_mask=attention_mask, **kwargs)
         logits = self.classifier(encoder.tokens(encoded))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
@@ -96,14 +98,14 @@ class ForAudioClassification:
         )
 
 
-class ForAudioFrameClassification:
+class ForAudioFrameClassification(ModelMixin):
     """Encoder and classifier of time steps, for `class X...(ForAudioFrameClassification, XPreTrainedModel)`.
 
     Attributes:
         encoder_class: the family's model.
     """
 
-    encoder_class: type[PreTrainedModel]
+    encoder_class: type[AudioPreTrainedModel]
 
     def __init__(self, config: AudioEncoderConfig):
         super().__init__(config)
@@ -130,7 +132,7 @@ class ForAudioFrameClassification:
         Returns:
             `TokenClassifierOutput` with logits (B, S, C). Where a step lies in time, `step_intervals` says.
         """
-        encoder = self.base_model
+        encoder = cast(AudioEncoder, self.base_model)
         encoded = encoder(input_values, attention_mask=attention_mask, **kwargs)
         bands, is_real = over_time(encoder.tokens(encoded), self.config.num_frequency_patches)
         logits = self.frame_classifier(bands.mean(dim=2))

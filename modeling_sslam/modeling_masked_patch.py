@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from transformers import initialization as init
-from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_masked_patch import MaskedPatchConfig
-from .encoder import AudioEncoderOutput, AudioPreTrainedModel, PatchEncoder, scene_embedding
+from .encoder import AudioEncoderOutput, AudioPreTrainedModel, ModelMixin, TokenEncoder, scene_embedding
 from .layers_initializers import TorchLinear, init_xavier
 from .tokens_masks import masked_positions, resolve_mask
 from .tokens_patches import PatchEmbedding, patch_attention_mask, with_special_tokens
@@ -121,7 +120,7 @@ class MaskedPatchPreTrainedModel(AudioPreTrainedModel):
             super().init_layer(layer)
 
 
-class MaskedPatchEncoder(PatchEncoder):
+class MaskedPatchEncoder(TokenEncoder):
     """Before and behind the blocks, for `class XModel(MaskedPatchEncoder, XPreTrainedModel)`."""
 
     def embed(
@@ -182,14 +181,14 @@ class PredictionHead(nn.Module):
         return self.output(self.activation(self.dense(hidden_states)))
 
 
-class MaskedPatchForPreTraining:
+class MaskedPatchForPreTraining(ModelMixin):
     """Reconstruction of masked patches, for `class XForPreTraining(MaskedPatchForPreTraining, XPreTrainedModel)`.
 
     Attributes:
         encoder_class: the family's model.
     """
 
-    encoder_class: type[PreTrainedModel]
+    encoder_class: type[MaskedPatchEncoder]
 
     def __init__(self, config: MaskedPatchConfig):
         super().__init__(config)

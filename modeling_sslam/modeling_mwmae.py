@@ -25,7 +25,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_mwmae import MwmaeConfig, TransformerSizes
-from .encoder import AudioEncoderOutput, AudioPreTrainedModel, PatchEncoder, scene_embedding
+from .encoder import AudioEncoderOutput, AudioPreTrainedModel, TokenEncoder, scene_embedding
 from .heads import ForAudioClassification, ForAudioFrameClassification
 from .layers_initializers import LecunLinear, init_xavier
 from .layers_transformer import FeedForward
@@ -215,7 +215,7 @@ class MwmaePreTrainedModel(AudioPreTrainedModel):
         init_xavier(layer)
 
 
-class MwmaeModel(PatchEncoder, MwmaePreTrainedModel):
+class MwmaeModel(TokenEncoder, MwmaePreTrainedModel):
     """The encoder of MW-MAE and MAE: spectrogram -> patch tokens."""
 
     def __init__(self, config: MwmaeConfig):

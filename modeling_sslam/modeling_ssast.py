@@ -19,7 +19,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ssast import SsastConfig
-from .encoder import AudioEncoderOutput, AudioPreTrainedModel, PatchEncoder
+from .encoder import AudioEncoderOutput, AudioPreTrainedModel, TokenEncoder
 from .heads import ForAudioClassification, ForAudioFrameClassification
 from .layers_initializers import TorchLinear, init_as_torch
 from .layers_transformer import PreNormLayer, SelfAttention
@@ -127,7 +127,7 @@ class SsastPreTrainedModel(AudioPreTrainedModel):
             init.zeros_(layer.bias)
 
 
-class SsastModel(PatchEncoder, SsastPreTrainedModel):
+class SsastModel(TokenEncoder, SsastPreTrainedModel):
     """The SSAST encoder: spectrogram -> two class tokens and patch tokens."""
 
     def __init__(self, config: SsastConfig):

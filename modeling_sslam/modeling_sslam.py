@@ -22,7 +22,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_sslam import SslamConfig
-from .encoder import AudioEncoderOutput, AudioPreTrainedModel, PatchEncoder
+from .encoder import AudioEncoderOutput, AudioPreTrainedModel, TokenEncoder
 from .heads import ForAudioClassification, ForAudioFrameClassification
 from .layers_initializers import TorchLinear, init_as_torch
 from .layers_transformer import DropPath, FeedForward, SelfAttention
@@ -200,7 +200,7 @@ class SslamPreTrainedModel(AudioPreTrainedModel):
             super().init_layer(layer)
 
 
-class SslamModel(PatchEncoder, SslamPreTrainedModel):
+class SslamModel(TokenEncoder, SslamPreTrainedModel):
     """The SSLAM / EAT encoder: spectrogram -> class token and patch tokens."""
 
     def __init__(self, config: SslamConfig):

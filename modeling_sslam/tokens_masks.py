@@ -62,10 +62,11 @@ def resolve_mask(
     Raises:
         ValueError: no mask or both, one of another shape, or as in `kept_tokens`.
     """
-    if (bool_masked_pos is None) == (kept_indices is None):
-        given = "neither" if kept_indices is None else "both"
-        raise ValueError(f"pretraining needs one mask, but got {given}: pass bool_masked_pos or kept_indices")
+    if bool_masked_pos is not None and kept_indices is not None:
+        raise ValueError("pretraining needs one mask, but got both: pass bool_masked_pos or kept_indices")
     given = bool_masked_pos if kept_indices is None else kept_indices
+    if given is None:
+        raise ValueError("pretraining needs one mask, but got neither: pass bool_masked_pos or kept_indices")
     rows_fit = len(given) % num_rows == 0 if clones else len(given) == num_rows
     if kept_indices is not None:
         if not rows_fit or not 0 < kept_indices.shape[1] < num_tokens:
@@ -74,13 +75,12 @@ def resolve_mask(
                 "patches: keep some of each clip and mask some"
             )
         return kept_indices.to(device, non_blocking=True)
-    if not rows_fit or bool_masked_pos.shape[1] != num_tokens:
+    if not rows_fit or given.shape[1] != num_tokens:
         expected = f"a multiple of {num_rows} rows (clips times clones)" if clones else f"{num_rows} rows (clips)"
         raise ValueError(
-            f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}: expected {expected} and {num_tokens} columns "
-            "(patches)"
+            f"bool_masked_pos has shape {tuple(given.shape)}: expected {expected} and {num_tokens} columns (patches)"
         )
-    return kept_tokens(bool_masked_pos).to(device, non_blocking=True)
+    return kept_tokens(given).to(device, non_blocking=True)
 
 
 def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:

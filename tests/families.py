@@ -31,12 +31,14 @@ class Family:
         feature_extractor: for clips of about a second.
         objective: name of an objective that pretrains it, None where there is none.
         has_attentions: whether its encoder gives attention weights.
+        has_published_sizes: whether the defaults of its configuration build a published base model.
     """
 
     config: AudioEncoderConfig
     feature_extractor: AudioFeatureExtractor
     objective: str | None = None
     has_attentions: bool = True
+    has_published_sizes: bool = True
 
     def pretraining_inputs(self, input_values: torch.Tensor) -> dict[str, torch.Tensor]:
         """What `ForPreTraining` needs besides `input_values` (B, T, F): a mask of every other patch."""

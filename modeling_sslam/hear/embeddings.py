@@ -25,17 +25,18 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoModel, PreTrainedModel
+from transformers import AutoFeatureExtractor, AutoModel
 
+from ..encoder import AudioPreTrainedModel
 from ..feature_extraction_base import AudioFeatureExtractor, as_clips
 from ..official.checkpoints import load_official
 from ..official.file import CONFIG_FILE
-from ..pipelines.audio_classification import default_extractor
+from ..pipelines.inputs import default_extractor
 from .windows import Windows
 
 WINDOWS_PER_FORWARD = 8  # bounds the memory of long recordings; more make a CPU no faster
@@ -50,7 +51,7 @@ class HearModel(nn.Module):
         hop_ms: milliseconds from one time step to the next.
     """
 
-    def __init__(self, encoder: PreTrainedModel, feature_extractor: AudioFeatureExtractor):
+    def __init__(self, encoder: AudioPreTrainedModel, feature_extractor: AudioFeatureExtractor):
         super().__init__()
         config = encoder.config
         self.encoder = encoder.eval()
@@ -119,12 +120,14 @@ def load_model(model_file_path: str | os.PathLike) -> HearModel:
         ValueError: no checkpoint of a known layout, or a folder without feature extractor.
     """
     path = pathlib.Path(model_file_path)
+    encoder: AudioPreTrainedModel
     if path.is_file() or (path.is_dir() and not (path / CONFIG_FILE).is_file()):
         official = load_official(path)
-        return HearModel(official.build().base_model, official.feature_extractor)
+        encoder = cast(AudioPreTrainedModel, official.build().base_model)
+        return HearModel(encoder, official.feature_extractor)
     encoder = AutoModel.from_pretrained(model_file_path, dtype="float32")
     try:
-        feature_extractor = AutoFeatureExtractor.from_pretrained(model_file_path)
+        feature_extractor = cast(AudioFeatureExtractor, AutoFeatureExtractor.from_pretrained(model_file_path))
     except OSError:  # no such file: true of the official hub repositories, whose extractor is known
         feature_extractor = default_extractor(encoder.config)
     return HearModel(encoder, feature_extractor)
@@ -156,9 +159,9 @@ def get_timestamp_embeddings(
         embeddings[clip, filled[clip] : filled[clip] + len(steps)] = steps
         filled[clip] += len(steps)
     timestamps = torch.full(shape, torch.nan)
-    for row, clip, steps in zip(timestamps, clips, num_steps, strict=True):
+    for row, clip, count in zip(timestamps, clips, num_steps, strict=True):
         duration_ms = 1000 * np.shape(clip)[-1] / (sampling_rate or model.sample_rate)
-        row[:steps] = torch.arange(steps) * model.step_ms(duration_ms, steps)
+        row[:count] = torch.arange(count) * model.step_ms(duration_ms, count)
     return embeddings, timestamps.to(model.device)
 
 

@@ -146,4 +146,6 @@ def feature_extractor(config: SsastConfig) -> KaldiFbankFeatureExtractor:
         if config.num_steps(frames) == config.position_grid[0]:
             return KaldiFbankFeatureExtractor.from_preset(preset, num_mel_bins=config.num_mel_bins)
     frames = config.frames_of(config.position_grid[0])
-    return KaldiFbankFeatureExtractor.from_preset("ssast_audioset", num_mel_bins=config.num_mel_bins, target_length=frames)
+    return KaldiFbankFeatureExtractor.from_preset(
+        "ssast_audioset", num_mel_bins=config.num_mel_bins, target_length=frames
+    )

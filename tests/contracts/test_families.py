@@ -119,6 +119,8 @@ def test_hidden_states_and_tuples_on_request(family):
 
 
 def test_published_base_model_is_the_default(family):
+    if not family.has_published_sizes:
+        pytest.skip("this family was never published")
     assert type(family.config)().num_hidden_layers == 12
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(type(family.config)())

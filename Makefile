@@ -31,9 +31,10 @@ demo: $(READY)  ## pretrain, probe, fine-tune and load a tiny SSLAM; DATA=folder
 test: $(READY)  ## the suite, with transformers' own common tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal tests tests/common_suite $(TEST_FLAGS)
 
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## ruff: rules and format; mypy: protocols and public modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY)  ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
@@ -46,7 +47,7 @@ benchmark: $(READY)  ## speed and memory, as ratios to the machine's matmul rate
 	$(BIN)/python -m training.benchmark $(BENCHMARK_FLAGS)
 
 clean:  ## remove the environment and the caches, but not outputs/
-	rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .ruff_cache .mypy_cache
 
 # torch comes first and alone, because only it is to be looked up in the other index. The pinned versions need no
 # dependency resolution, which halves the time; the last step adds what a platform needs besides them. Compiling all

@@ -13,7 +13,7 @@ TRAIN = [
     "tensorboard",
     "tqdm",
 ]
-DEV = ["jinja2", "parameterized", "pytest", "pytest-xdist", "ruff", "setuptools>=70.1"]
+DEV = ["jinja2", "mypy", "parameterized", "pytest", "pytest-xdist", "ruff", "setuptools>=70.1"]
 
 setup(
     name="modeling-sslam",
@@ -25,5 +25,5 @@ setup(
     package_data={"training": ["recipes/*.yaml", "metrics/modules/*/*.py"]},
     python_requires=">=3.11",
     install_requires=["numpy", "safetensors", "soundfile", "torch>=2.6", "transformers>=5.17,<6"],
-    extras_require={"train": TRAIN, "torchaudio": ["torchaudio"], "dev": DEV},
+    extras_require={"train": TRAIN, "dev": DEV},
 )

@@ -12,7 +12,13 @@ import pytest
 import soundfile
 import torch
 
-from modeling_sslam import EatConfig, EatForAudioClassification, SslamFeatureExtractor, SslamForAudioClassification
+from modeling_sslam import (
+    EatConfig,
+    EatForAudioClassification,
+    KaldiFbankFeatureExtractor,
+    SslamForAudioClassification,
+    SslamForAudioFrameClassification,
+)
 from tests.conftest import tiny_config
 from training.analyze_heads import AnalysisArguments
 from training.evaluate_hear import HearArguments
@@ -47,9 +53,10 @@ def checkpoints(tmp_path, monkeypatch):
     """Tiny folders under the names that the README uses."""
     monkeypatch.chdir(tmp_path)
     config = tiny_config(num_labels=4, problem_type="multi_label_classification", max_time_patches=64)
-    for name in ("CHECKPOINT", "CLASSIFIER"):
-        SslamForAudioClassification(config).save_pretrained(name)
-        SslamFeatureExtractor().save_pretrained(name)
+    models = dict.fromkeys(("CHECKPOINT", "CLASSIFIER"), SslamForAudioClassification)
+    for name, model_class in (models | {"FRAME_CLASSIFIER": SslamForAudioFrameClassification}).items():
+        model_class(config).save_pretrained(name)
+        KaldiFbankFeatureExtractor().save_pretrained(name)
     hub = EatConfig(
         embed_dim=32, depth=1, num_heads=2, mlp_ratio=2.0, max_length=64, num_classes=527, model_variant="finetune"
     )
@@ -62,11 +69,15 @@ def test_python_examples_run(checkpoints, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["clip_embedding"].shape == (2, 32)
-    assert torch.isfinite(names["over_time"]).all()
+    num_steps = names["steps"].shape[2]
+    assert names["steps"].shape == (2, 1, num_steps, 32)
+    assert names["layers"].shape == (2, 2, num_steps, 32)
+    assert names["is_real"].sum(dim=1).tolist() == [num_steps, 6]
+    assert names["seconds"][1].tolist() == pytest.approx([0.16, 0.32])
     assert names["scenes"].shape == (2, 8 * 32)
     assert names["milliseconds"][0, 1] - names["milliseconds"][0, 0] == 160
-    assert names["frame_tokens"].shape == (1, 97, 192)
-    assert capsys.readouterr().out.strip() == "Speech"
+    assert names["frames"].shape == (1, 1, 97, 192)
+    assert capsys.readouterr().out.split() == ["Speech", "0.0", "0.16"]
 
 
 def test_commands_name_what_exists():

@@ -57,9 +57,7 @@ register_family(SsastConfig, KaldiFbankFeatureExtractor)
 register_family(SsastMaeConfig, PowerMelFeatureExtractor)
 register_family(SslamConfig, KaldiFbankFeatureExtractor)
 register_pipeline("audio-tagging", SslamAudioClassificationPipeline, AutoModelForAudioClassification)
-register_pipeline(
-    "audio-frame-classification", AudioFrameClassificationPipeline, AutoModelForAudioFrameClassification
-)
+register_pipeline("audio-frame-classification", AudioFrameClassificationPipeline, AutoModelForAudioFrameClassification)
 
 __all__ = [
     "AudioFrameClassificationPipeline",

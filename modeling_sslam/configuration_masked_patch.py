@@ -8,7 +8,7 @@ from typing import ClassVar
 from huggingface_hub.dataclasses import strict
 
 from .configuration_audio_encoder import check_choice
-from .configuration_patches import PatchConfig, PatchSize
+from .configuration_patches import PatchConfig, PatchSize, check_whole_patches
 
 TOKEN_GROUPINGS = ("reference", "time")
 
@@ -55,9 +55,7 @@ class MaskedPatchConfig(PatchConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        for field, size in zip(("window_frames", "num_mel_bins"), self.patch_size, strict=True):
-            if getattr(self, field) % size:
-                raise ValueError(f"{field} {getattr(self, field)} is not a multiple of the {size} of a patch")
+        check_whole_patches(self, "window_frames", "num_mel_bins")
         if self.hidden_size % 4:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of 4, which the positions need")
         check_choice(self, "token_grouping", TOKEN_GROUPINGS)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from huggingface_hub.dataclasses import strict
 
 from .configuration_audio_encoder import check_divides
-from .configuration_patches import PatchConfig, PatchSize
+from .configuration_patches import PatchConfig, PatchSize, check_whole_patches
 
 NUM_GLOBAL_HEADS = 2
 WindowSizes = int | list[int] | tuple[int, ...]
@@ -89,9 +89,7 @@ class MwmaeConfig(PatchConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        for field, size in zip(("window_frames", "num_mel_bins"), self.patch_size, strict=True):
-            if getattr(self, field) % size:
-                raise ValueError(f"{field} {getattr(self, field)} is not a multiple of the {size} of a patch")
+        check_whole_patches(self, "window_frames", "num_mel_bins")
         if self.hidden_size % 4 or self.decoder_hidden_size % 2:
             raise ValueError(
                 f"positions need a hidden_size that is a multiple of 4, not {self.hidden_size}, and an even "

@@ -69,3 +69,10 @@ class PatchConfig(AudioEncoderConfig):
 
     def extractor_fields(self) -> dict[str, int | float]:
         return {"num_mel_bins": self.num_mel_bins, "frame_shift_ms": self.frame_shift_ms}
+
+
+def check_whole_patches(config: PatchConfig, frames_field: str, bins_field: str) -> None:
+    """Raises ValueError unless the two fields are multiples of the frames and of the mel bins of a patch."""
+    for field, size in zip((frames_field, bins_field), pair("patch_size", config.patch_size), strict=True):
+        if getattr(config, field) % size:
+            raise ValueError(f"{field} {getattr(config, field)} is not a multiple of the {size} of a patch")

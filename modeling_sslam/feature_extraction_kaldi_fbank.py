@@ -120,7 +120,7 @@ class KaldiFbankFeatureExtractor(MelFeatureExtractor):
 
     def normalize(self, features: torch.Tensor) -> torch.Tensor:
         """Log-mels (B, T, F) less the mean of the training data, over twice their standard deviation."""
-        return (features - self.mean) / (2 * self.std)
+        return (features - self.mean).div_(2 * self.std)
 
     def denormalize(self, features: torch.Tensor) -> torch.Tensor:
         """Log-mels (B, T, F) of what `normalize` made of them."""

@@ -54,21 +54,31 @@ class FrameClassifier(nn.Module):
         return self.dense(self.norm(steps))
 
 
-class ForAudioClassification(ModelMixin):
-    """Encoder and classifier of clips, for `class XForAudioClassification(ForAudioClassification, XPreTrainedModel)`.
+class WithHead(ModelMixin):
+    """An encoder and a head on it.
 
     Attributes:
         encoder_class: the family's model.
+        head_name, head_class: the head, and the attribute that it is.
     """
 
     encoder_class: type[AudioPreTrainedModel]
+    head_name: str
+    head_class: type[nn.Module]
 
     def __init__(self, config: AudioEncoderConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
         setattr(self, self.base_model_prefix, self.encoder_class(config))
-        self.classifier = ClipClassifier(config)
+        setattr(self, self.head_name, self.head_class(config))
         self.post_init()
+
+
+class ForAudioClassification(WithHead):
+    """Encoder and classifier of clips, for `class XForAudioClassification(ForAudioClassification, XPreTrainedModel)`."""
+
+    head_name, head_class = "classifier", ClipClassifier
+    classifier: ClipClassifier
 
     @can_return_tuple
     def forward(
@@ -98,21 +108,11 @@ class ForAudioClassification(ModelMixin):
         )
 
 
-class ForAudioFrameClassification(ModelMixin):
-    """Encoder and classifier of time steps, for `class X...(ForAudioFrameClassification, XPreTrainedModel)`.
+class ForAudioFrameClassification(WithHead):
+    """Encoder and classifier of time steps, for `class X...(ForAudioFrameClassification, XPreTrainedModel)`."""
 
-    Attributes:
-        encoder_class: the family's model.
-    """
-
-    encoder_class: type[AudioPreTrainedModel]
-
-    def __init__(self, config: AudioEncoderConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        setattr(self, self.base_model_prefix, self.encoder_class(config))
-        self.frame_classifier = FrameClassifier(config)
-        self.post_init()
+    head_name, head_class = "frame_classifier", FrameClassifier
+    frame_classifier: FrameClassifier
 
     @can_return_tuple
     def forward(

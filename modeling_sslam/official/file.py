@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel, SequenceFeatureExtractor
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..feature_extraction_base import AudioFeatureExtractor
 from .flax_msgpack import is_msgpack, load_flax
 from .restricted_pickle import load_restricted
 
@@ -52,7 +53,7 @@ class OfficialModel:
     config: PreTrainedConfig
     model_class: type[PreTrainedModel]
     weights: dict[str, Tensor]
-    feature_extractor: SequenceFeatureExtractor
+    feature_extractor: AudioFeatureExtractor
     teacher: dict[str, Tensor] | None = None
 
     def build(self) -> PreTrainedModel:

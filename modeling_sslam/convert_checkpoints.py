@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from .configuration_eat import to_hub_config
 from .configuration_sslam import SslamConfig
+from .head_names import former_head_names, our_name
 from .official.checkpoints import load_official
 from .official.file import CONFIG_FILE, WEIGHTS_FILE
 from .official.sslam_layouts import ours_to_official_hub
@@ -57,7 +58,8 @@ def convert_to_hub(source: str | os.PathLike, target: str | os.PathLike) -> None
     if fields.get("model_type") != SslamConfig.model_type:
         raise ValueError(f"{source} is no saved SSLAM model: the model_type there is {fields.get('model_type')!r}")
     config = SslamConfig.from_pretrained(source)
-    weights = load_file(source / WEIGHTS_FILE)
+    former = former_head_names(SslamConfig, source, config, {})
+    weights = {our_name(name, former): tensor for name, tensor in load_file(source / WEIGHTS_FILE).items()}
     variant = "finetune" if any(name.startswith("classifier.") for name in weights) else "pretrain"
     if variant == "finetune" and config.pooling != "cls":
         raise ValueError(f"pooling is {config.pooling!r}: the hub's code classifies the class token only")

@@ -279,7 +279,7 @@ def scene_embedding(
 def cut_windows(
     config: AudioEncoderConfig, input_values: torch.Tensor, attention_mask: torch.Tensor | None
 ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Clips (B, T, ...) as windows that an encoder takes at once, whose steps lie end to end; views.
+    """Clips (B, T, ...) as windows that an encoder takes at once, whose steps lie end to end.
 
     What is left at the end and fills no step is left out.
     """
@@ -291,7 +291,12 @@ def cut_windows(
     for first in range(0, config.num_steps(num_frames), steps_of_window):
         start = first * config.time_stride
         end = start + config.frames_of(steps_of_window)
-        windows.append((input_values[:, start:end], None if attention_mask is None else attention_mask[:, start:end]))
+        mask = None if attention_mask is None else attention_mask[:, start:end]
+        if mask is not None and first:
+            # Encoders keep the first step of a clip that is shorter than one; here the clip has others.
+            mask = mask.clone()
+            mask[:, 0] = mask[:, : config.step_frames].all(dim=1)
+        windows.append((input_values[:, start:end], mask))
     return windows
 
 

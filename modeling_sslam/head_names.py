@@ -44,12 +44,18 @@ def former_head_names(
     return names_of("classifier") if saved.endswith(CLIP_MODEL) else {}
 
 
+def our_name(name: str, table: dict[str, str]) -> str:
+    """The name of a parameter today, by a table of former ones; one that is not in it stays."""
+    matching = (re.sub(former, ours, name) for former, ours in table.items() if re.match(former, name))
+    return next(matching, name)
+
+
 def accept_former_head_names(model: Any, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
     """Hook of `load_state_dict`, which checkpoints of `Trainer` pass through: renames the head of the same model."""
     head = next((name for name in ("classifier", "frame_classifier") if hasattr(model, name)), None)
     if head is None:
         return
-    for name in list(state_dict):
-        for former, ours in names_of(head).items():
-            if re.match(former, name.removeprefix(prefix)):
-                state_dict[prefix + re.sub(former, ours, name.removeprefix(prefix))] = state_dict.pop(name)
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        ours = prefix + our_name(name.removeprefix(prefix), names_of(head))
+        if ours != name:
+            state_dict[ours] = state_dict.pop(name)

@@ -75,7 +75,7 @@ class WithHead(ModelMixin):
 
 
 class ForAudioClassification(WithHead):
-    """Encoder and classifier of clips, for `class XForAudioClassification(ForAudioClassification, XPreTrainedModel)`."""
+    """Encoder and classifier of clips, for `class X...(ForAudioClassification, XPreTrainedModel)`."""
 
     head_name, head_class = "classifier", ClipClassifier
     classifier: ClipClassifier

@@ -4,7 +4,7 @@ import pathlib
 
 import torch
 
-from modeling_sslam import SslamFeatureExtractor, SslamForPreTraining
+from modeling_sslam import KaldiFbankFeatureExtractor, SslamForPreTraining
 from tests.conftest import tiny_config
 from training.synthesize import BankConfig, write_bank
 
@@ -19,7 +19,7 @@ def write_clips(folder: pathlib.Path) -> pathlib.Path:
 def write_checkpoint(folder: pathlib.Path) -> pathlib.Path:
     torch.manual_seed(0)  # which checkpoint is the best depends on the weights
     SslamForPreTraining(tiny_config()).save_pretrained(folder)
-    SslamFeatureExtractor(target_length=TARGET_LENGTH).save_pretrained(folder)
+    KaldiFbankFeatureExtractor(target_length=TARGET_LENGTH).save_pretrained(folder)
     return folder
 
 

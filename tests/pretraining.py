@@ -6,7 +6,8 @@ import pathlib
 import soundfile
 import torch
 
-from training.settings.recipe import PretrainArguments, build_arguments
+from training.settings.pretraining import PretrainArguments
+from training.settings.recipe import build_arguments
 
 TINY = {
     "model": {

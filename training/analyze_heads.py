@@ -9,13 +9,10 @@ without a decoder, between the heads of the encoder.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import contextlib
 import dataclasses
-import inspect
 import logging
-import pathlib
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -32,20 +29,21 @@ from transformers import (
 import modeling_sslam
 from modeling_sslam.audio_io import load_audio
 from modeling_sslam.hear.embeddings import HearModel
-from modeling_sslam.tokens_masks import random_mask
 from training.data.rows import load_rows
+from training.objectives.masks import shuffled_patches
 from training.probes.head_analysis import HeadStatistics, correlation_matrix
+from training.run.command import model_command, start_log
 from training.run.plots import plot_heads
-from training.settings.recipe import DataArguments, load_arguments
+from training.settings.data import ClipArguments
 
 logger = logging.getLogger(__name__)
 
-MASK_RATIO = 0.8  # of clips for decoders whose model does not draw a mask itself
+MASK_RATIO = 0.8  # of the clips that decoders see
 
 
 @dataclasses.dataclass
-class ClipArguments(DataArguments):
-    """`DataArguments`, of a CSV when nothing else is said."""
+class AnalysisClips(ClipArguments):
+    """`ClipArguments`, of a CSV when nothing else is said."""
 
     format: str = "csv"
 
@@ -67,7 +65,7 @@ class AnalysisOptions:
 class AnalysisArguments:
     """All sections."""
 
-    data: ClipArguments = dataclasses.field(default_factory=ClipArguments)
+    data: AnalysisClips = dataclasses.field(default_factory=AnalysisClips)
     analysis: AnalysisOptions = dataclasses.field(default_factory=AnalysisOptions)
 
 
@@ -103,8 +101,8 @@ def load_for_analysis(folder: str) -> PreTrainedModel:
     return model_class.from_pretrained(folder, attn_implementation="eager", dtype="float32").eval()
 
 
-def read_spectrograms(
-    data: DataArguments, model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, num_clips: int
+def read_clips(
+    data: ClipArguments, model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, num_clips: int
 ) -> torch.Tensor:
     """(N, T, F) first window of each of the first clips, as `modeling_sslam/hear/` cuts them; all equally long."""
     hear = HearModel(model.base_model, feature_extractor)
@@ -145,21 +143,16 @@ def attentions_of(
     model: PreTrainedModel, input_values: torch.Tensor
 ) -> Iterator[tuple[str, Sequence[torch.Tensor], int]]:
     """Runs encoder and decoder: (stack, the attention (B, heads, S + L, S + L) of each of its layers, L)."""
-    encoded = model.base_model(input_values, output_attentions=True)
-    num_patches = encoded.last_hidden_state.shape[1] - model.config.num_special_tokens
+    encoder = model.base_model
+    encoded = encoder(input_values, output_attentions=True)
+    num_patches = encoder.tokens(encoded).content.shape[1]
     yield "encoder", encoded.attentions, num_patches
     if hasattr(model, "decoder"):
-        decoded = model(input_values, output_attentions=True, **mask_for(model, len(input_values), num_patches))
+        noise = torch.rand(len(input_values), num_patches, generator=torch.Generator().manual_seed(0))
+        kept, _ = shuffled_patches(noise, MASK_RATIO)
+        decoded = model(input_values, kept_indices=kept, output_attentions=True)
         if getattr(decoded, "decoder_attentions", None):
             yield "decoder", decoded.decoder_attentions, num_patches
-
-
-def mask_for(model: PreTrainedModel, num_clips: int, num_patches: int) -> dict[str, torch.Tensor]:
-    """A mask for models that do not draw one themselves when they get none."""
-    if "bool_masked_pos" not in inspect.signature(model.forward).parameters:
-        return {}
-    noise = torch.rand(num_clips, num_patches, generator=torch.Generator().manual_seed(0))
-    return {"bool_masked_pos": random_mask(noise, MASK_RATIO).bool_masked_pos}
 
 
 def what_to_compare(model: PreTrainedModel) -> Compared:
@@ -195,17 +188,17 @@ def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[list[torch.Te
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="folder of a model with attention and its feature extractor")
-    parser.add_argument("--data", required=True, help="CSV file, folder or glob, see `DataArguments`")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="picture to write")
-    parser.add_argument("overrides", nargs="*", help="section.field=value; sections data, analysis")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    arguments = load_arguments(None, [f"data.path={options.data}", *options.overrides], AnalysisArguments)
+    options, arguments = model_command(
+        __doc__,
+        AnalysisArguments,
+        model="folder of a model with attention and its feature extractor",
+        output="picture to write",
+        needs_output=True,
+    )
+    start_log()
     model = load_for_analysis(options.model)
     extractor = AutoFeatureExtractor.from_pretrained(options.model)
-    input_values = read_spectrograms(arguments.data, model, extractor, arguments.analysis.clips)
+    input_values = read_clips(arguments.data, model, extractor, arguments.analysis.clips)
     analysis = analyze(model, input_values, arguments.analysis.batch_size)
     plot_heads(
         options.output,

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import importlib.machinery
 import importlib.util
-import json
 import multiprocessing
 import pathlib
 import sys
@@ -23,14 +22,14 @@ import torch
 
 from modeling_sslam import SslamConfig, SslamForPreTraining, SslamModel
 from modeling_sslam.audio_spectrogram import KaldiFbank
-from modeling_sslam.tokens_masks import inverse_block_mask, num_kept_tokens
 from training.benchmarks.measure import Row, fastest, line, matmul_rate, peak_memory
 from training.benchmarks.sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
 from training.benchmarks.windows import GPU_WINDOW_BENCHMARKS, WINDOW_BENCHMARKS
 from training.objectives import build_objective
+from training.objectives.masks import inverse_block_mask, num_kept_tokens
 from training.objectives.mixing import default_window
 from training.objectives.sslam import SslamObjectiveConfig
-from training.run.provenance import describe_run
+from training.run.command import write_results
 
 CLIP_FRAMES = 1024
 CLIP_SAMPLES = 160_000
@@ -63,14 +62,14 @@ def decoder_flops(config: SslamConfig, num_tokens: int) -> float:
 def step_flops(config: SslamConfig, stage: int, clips: int, clones: int) -> float:
     """Student and decoder with backward (three times the forward pass), and the teacher's forward passes."""
     objective = SslamObjectiveConfig()
-    num_tokens = CLIP_FRAMES // config.patch_size * config.num_frequency_patches
+    num_tokens = config.num_patches(CLIP_FRAMES)
     visible = 1 + num_kept_tokens(num_tokens, objective.mask_prob)
     rows = clips * clones * stage
     student = 3 * rows * (encoder_flops(config, visible) + decoder_flops(config, num_tokens))
     teacher = stage * clips * encoder_flops(config, 1 + num_tokens)
     if stage == 2:
-        window = default_window(CLIP_FRAMES, config.patch_size)
-        mixed = num_tokens - 2 * window // config.patch_size * config.num_frequency_patches
+        window = default_window(CLIP_FRAMES, config.time_stride)
+        mixed = num_tokens - config.num_patches(2 * window)
         teacher += clips * encoder_flops(config, 1 + mixed)
     return student + teacher
 
@@ -148,7 +147,7 @@ def transformers_fbank() -> tuple[str, Callable | None]:
 def encoder_row() -> list[Row]:
     model = SslamModel(SslamConfig()).eval()
     clips = torch.randn(4, CLIP_FRAMES, model.config.num_mel_bins)
-    num_tokens = 1 + CLIP_FRAMES // model.config.patch_size * model.config.num_frequency_patches
+    num_tokens = 1 + model.config.num_patches(CLIP_FRAMES)
 
     @torch.inference_mode()
     def work() -> None:
@@ -227,9 +226,7 @@ def main() -> None:
                 print(line(row), flush=True)
                 rows.append(dataclasses.asdict(row))
     if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        run = describe_run(model="named in each row", dataset="noise")
-        arguments.output.write_text(json.dumps(run | {"rows": rows}, indent=1))
+        write_results(arguments.output, {"rows": rows}, "named in each row", "noise", indent=1)
 
 
 if __name__ == "__main__":

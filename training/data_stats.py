@@ -8,7 +8,6 @@ set of any size needs little memory. Cells of padding do not count, nor frames b
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
 import math
@@ -17,13 +16,13 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import SequenceFeatureExtractor
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-import modeling_sslam  # noqa: F401  (registers the families)
 from modeling_sslam.audio_io import load_audio
-from training.data.rows import RowBatch, RowBatches, load_rows
-from training.run.initialize import build_feature_extractor
-from training.settings.recipe import PretrainArguments, load_arguments
+from training.data.rows import load_rows
+from training.data.stream import RowBatch, RowBatches
+from training.run.command import recipe_command, start_log
+from training.run.initialize import build_config, build_feature_extractor
+from training.settings.pretraining import PretrainArguments
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class ClipMoments:
         """(T, F) of one encoded clip, not normalised."""
         rate, extractor = self.feature_extractor.sampling_rate, self.feature_extractor
         features = extractor(load_audio(audio, rate), sampling_rate=rate, padding="longest", return_tensors="pt")
-        return features["input_values"][0] * (2 * extractor.std) + extractor.mean
+        return extractor.denormalize(features["input_values"][0])
 
 
 def measure(arguments: PretrainArguments) -> Moments:
@@ -98,9 +97,9 @@ def measure(arguments: PretrainArguments) -> Moments:
         ValueError: a family without statistics of a data set, or no clip that can be decoded.
     """
     data = dataclasses.replace(arguments.data, crop="first")
-    config = CONFIG_MAPPING[arguments.model.model_type](**arguments.model.options)
+    config = build_config(arguments.model.model_type, arguments.model.options)
     extractor = build_feature_extractor(data, config)
-    if not hasattr(extractor, "mean"):
+    if not extractor.statistics:
         raise ValueError(f"{config.model_type} standardises every clip by itself: it needs no statistics")
     batches = RowBatches(load_rows(data), data.batch_size, 0, seed=0, endless=False)
     features = ClipMoments(extractor, data.audio_column)
@@ -118,13 +117,10 @@ def _as_it_is(moments: Moments) -> Moments:
     return moments
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="recipe of a pretraining run, a YAML file")
-    parser.add_argument("overrides", nargs="*", help="section.field=value, as for training/pretrain.py")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    moments = measure(load_arguments(options.config, options.overrides))
+def main(command: list[str] | None = None) -> None:
+    arguments = recipe_command(__doc__, command=command, needs_recipe=False)
+    start_log("%(message)s")
+    moments = measure(arguments)
     for failure in moments.failures:
         logger.warning("skipped %s", failure)
     logger.info("%d clips, %d cells", moments.num_clips, moments.count)

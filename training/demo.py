@@ -20,16 +20,19 @@ import transformers
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, pipeline
 
 from modeling_sslam.pipelines.audio_classification import SslamAudioClassificationPipeline
-from training.data.labelled import LabelledDataArguments, load_labelled_rows
-from training.finetune import FinetuneArguments, finetune
+from training.data.labelled import load_labelled_rows
+from training.finetune import finetune
 from training.objectives import build_objective
 from training.objectives.mixing import mix_with_neighbours, unmixed_frames
 from training.pretrain import pretrain
-from training.probe import ProbeData, ProbeOptions, load_probe_data, probe_model, random_twin
+from training.probe import ProbeOptions, probe_model, random_twin
+from training.probes.features import ProbeData, load_probe_data
 from training.run.monitor import read_metrics
 from training.run.plots import plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
 from training.run.provenance import describe_run, num_cores
-from training.settings.recipe import EvaluationArguments, build_arguments, load_arguments
+from training.settings.data import EvaluationArguments, LabelledDataArguments
+from training.settings.finetuning import FinetuneArguments
+from training.settings.recipe import build_arguments, load_arguments
 from training.synthesize import BankConfig, write_bank
 
 RECIPE = pathlib.Path(__file__).parent / "recipes" / "demo.yaml"
@@ -187,7 +190,7 @@ def draw(data: DemoData, checkpoint: pathlib.Path, output: pathlib.Path, probes:
     )
     extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     labelled, evaluation = list(data.tasks.values())[-1]
-    clips = labelled_clips(labelled, evaluation, extractor).evaluation.spectrograms[:2]
+    clips = labelled_clips(labelled, evaluation, extractor).evaluation.features["input_values"][:2]
     model = AutoModelForPreTraining.from_pretrained(checkpoint)
     recipe = load_arguments(checkpoint / "recipe.yaml")
     objective = build_objective(recipe.objective.name, recipe.objective.options, model)

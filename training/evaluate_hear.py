@@ -12,12 +12,10 @@ al., "Masked Autoencoders with Multi-Window Local-Global Attention Are Better Au
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
 import json
 import logging
-import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy
@@ -26,13 +24,13 @@ from scipy import stats
 from torch import nn
 
 from modeling_sslam.hear.embeddings import load_model
-from training.data.labelled import LabelledDataArguments, label_indices, label_names, load_labelled_rows
+from training.data.labelled import label_indices, label_names, load_labelled_rows
 from training.data.rows import load_rows
 from training.metrics.classification import classification_metrics
 from training.objectives.classification import bce_per_clip, cross_entropy
 from training.probes.scenes import scene_embeddings
-from training.run.provenance import describe_run
-from training.settings.recipe import load_arguments
+from training.run.command import model_command, start_log, write_results
+from training.settings.data import LabelledDataArguments
 
 logger = logging.getLogger(__name__)
 
@@ -195,14 +193,8 @@ def embed_clips(model_path: str, data: LabelledDataArguments, fold_column: str) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="what `modeling_sslam.hear.load_model` takes")
-    parser.add_argument("--data", required=True, help="CSV file, folder or glob, see `DataArguments`")
-    parser.add_argument("--output", type=pathlib.Path, help="also write the results as JSON")
-    parser.add_argument("overrides", nargs="*", help="section.field=value; sections data, task")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    arguments = load_arguments(None, [f"data.path={options.data}", *options.overrides], HearArguments)
+    options, arguments = model_command(__doc__, HearArguments, model="what `modeling_sslam.hear.load_model` takes")
+    start_log()
     task = arguments.task
     clips, folds = embed_clips(options.model, arguments.data, task.fold_column)
     scores = []
@@ -214,9 +206,7 @@ def main() -> None:
     results = {metric: float(numpy.mean(scores)), "half_width_95": half_width, "of_each_seed": scores}
     print(json.dumps(results, indent=2))
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        run = describe_run(model=options.model, dataset=options.data)
-        options.output.write_text(json.dumps(run | {"hear": results}, indent=2))
+        write_results(options.output, {"hear": results}, options.model, options.data)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ and of SUPERB's utterance tasks (Yang et al., Interspeech 2021).
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import logging
 import pathlib
 import sys
 
@@ -22,7 +20,6 @@ import torch
 from transformers import SequenceFeatureExtractor, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from modeling_sslam import SsastModel
 from training.data.augment import AugmentArguments
 from training.data.labelled import (
     LabelledClips,
@@ -35,14 +32,15 @@ from training.data.labelled import (
 )
 from training.metrics.classification import classification_metrics
 from training.optim.optimizer import build_optimizer, parameter_groups
-from training.optim.schedules import CosineSchedule, EpochSchedule, Schedule
+from training.optim.schedules import build_schedule
 from training.run.averaging import EpochMeans
 from training.run.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
 from training.run.classifier import build_classifier, read_config
+from training.run.command import recipe_command, start_log, write_results
 from training.run.initialize import build_feature_extractor
-from training.run.provenance import describe_run
-from training.settings.finetuning import FinetuneArguments, FinetuneOptimArguments
-from training.settings.recipe import EvaluationArguments, load_arguments, write_arguments
+from training.settings.data import EvaluationArguments
+from training.settings.finetuning import FinetuneArguments
+from training.settings.recipe import write_arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,20 +101,6 @@ def build_training_arguments(arguments: FinetuneArguments) -> TrainingArguments:
     )
 
 
-def build_schedule(optim: FinetuneOptimArguments, updates_per_epoch: int) -> Schedule:
-    """The schedule of a fine-tuning run.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    if optim.schedule == "cosine":
-        return CosineSchedule(optim.warmup_steps, optim.num_updates(updates_per_epoch))
-    if optim.schedule == "epochs":
-        drops = optim.decay_first, optim.decay_every, optim.decay
-        return EpochSchedule(optim.warmup_steps, optim.warmup_block, updates_per_epoch, *drops)
-    raise ValueError(f"optim.schedule is {optim.schedule!r}: choose cosine or epochs")
-
-
 def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     """Everything that a run needs, ready to train."""
     data, optim, run = arguments.data, arguments.optim, arguments.run
@@ -127,8 +111,7 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
         feature_extractor.return_attention_mask = True  # only real frames count
     clips = build_clips(arguments, feature_extractor)
     model = build_classifier(arguments.model, config, clips.classes, data.multi_label)
-    if isinstance(model.base_model, SsastModel):
-        model.base_model.refit_positions(data.target_length)  # the published recipes train every position of a clip
+    model.base_model.prepare_for_clips(data.target_length)
     groups = parameter_groups(
         model,
         optim.learning_rate,
@@ -151,7 +134,7 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     )
     updates_per_epoch = len(sampler) // clips_an_update
     trainer_arguments.max_steps = optim.num_updates(updates_per_epoch)
-    schedule = build_schedule(optim, updates_per_epoch)
+    schedule = build_schedule(optim, optimizer, trainer_arguments.max_steps, updates_per_epoch)
     return ClassificationTrainer(
         model=model,
         args=trainer_arguments,
@@ -187,19 +170,14 @@ def finetune(arguments: FinetuneArguments) -> dict[str, float]:
     if trainer.is_world_process_zero():
         output = pathlib.Path(arguments.run.output_dir)
         write_arguments(arguments, output / "recipe.yaml")
-        run = describe_run(model=arguments.run.output_dir, dataset=arguments.data.path)
-        (output / "results.json").write_text(json.dumps(run | {"finetune": results}, indent=2))
+        write_results(output / "results.json", {"finetune": results}, arguments.run.output_dir, arguments.data.path)
     return results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="recipe, a YAML file")
-    parser.add_argument("overrides", nargs="*", help="section.field=value, replaces a field of the recipe")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    results = finetune(load_arguments(options.config, options.overrides, FinetuneArguments))
-    print(json.dumps(results, indent=2))
+    arguments = recipe_command(__doc__, FinetuneArguments)
+    start_log()
+    print(json.dumps(finetune(arguments), indent=2))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ accelerate launch training/pretrain.py --config training/recipes/sslam_stage1_ba
 
 from __future__ import annotations
 
-import argparse
-import logging
 import math
 import pathlib
 import sys
@@ -19,16 +17,19 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, GradScalerKwa
 from accelerate.logging import get_logger
 from transformers.utils.logging import disable_progress_bar
 
-from training.data.rows import BEGINNING, ClipFeatures, ClipStream, RandomCrop, RowBatches, load_rows
+from training.data.rows import load_rows
+from training.data.stream import BEGINNING, ClipStream, RowBatches
+from training.data.views import ClipFeatures, RandomCrop
 from training.objectives import build_objective
 from training.optim.optimizer import build_optimizer, parameter_groups
 from training.optim.schedules import build_schedule
 from training.run.checkpoint import TrainingState, find_resume, load_checkpoint, save_checkpoint
+from training.run.command import recipe_command, start_log
 from training.run.held_out import HeldOutClips
 from training.run.initialize import build_feature_extractor, build_model
 from training.run.monitor import Reporter, check_loss_scale
 from training.run.seeding import seeded_generator
-from training.settings.recipe import PretrainArguments, load_arguments
+from training.settings.pretraining import PretrainArguments
 
 logger = get_logger(__name__)  # of the main process only
 
@@ -61,7 +62,8 @@ def pretrain(arguments: PretrainArguments) -> pathlib.Path:
     torch.manual_seed(run.seed + accelerator.process_index)  # only dropout and drop path draw from it
 
     feature_extractor = build_feature_extractor(arguments.data, model.config)
-    state = TrainingState(model, objective, optimizer, build_schedule(optim, optimizer), feature_extractor)
+    schedule = build_schedule(optim, optimizer, optim.total_steps)
+    state = TrainingState(model, objective, optimizer, schedule, feature_extractor)
     if resume_from is not None:
         load_checkpoint(resume_from, state, arguments, accelerator)
         logger.info("going on from %s", resume_from)
@@ -91,7 +93,7 @@ def train(
         logs = []
         for _ in range(optim.accumulation_steps):
             batch = next(batches)
-            clips = {"input_values": batch.input_values.to(accelerator.device, non_blocking=True)}
+            clips = batch.on(accelerator.device)
             with accelerator.accumulate(wrapped):
                 with accelerator.autocast():  # the teacher is not wrapped: it needs this to run in mixed precision
                     loss, batch_logs = objective(wrapped, clips, generator)
@@ -121,6 +123,7 @@ def train(
                 logs[-1]["teacher_student_distance"] = objective.teacher.distance(model.base_model)
             reporter.report(state.step, logs, optimizer.param_groups[0]["lr"], stream.num_skipped)
         if saves:
+            objective.before_checkpoint(model, accelerator)
             folder = save_checkpoint(state, arguments, accelerator)
     reporter.close()
     return folder
@@ -134,7 +137,8 @@ def build_accelerator(arguments: PretrainArguments) -> Accelerator:
         log_with="tensorboard",
         project_dir=arguments.run.output_dir,
         kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False),  # the position table is the same everywhere
+            # Buffers are the same everywhere, but for the statistics that `Objective.before_checkpoint` averages.
+            DistributedDataParallelKwargs(broadcast_buffers=False),
             GradScalerKwargs(init_scale=128.0),  # of the official recipes; fp16 only
         ],
     )
@@ -166,24 +170,20 @@ def build_held_out(
 def decoded(
     row_batches: RowBatches, arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator
 ) -> ClipStream:
-    """The spectrograms of `row_batches`, as section `data` asks for them."""
+    """The views of the clips in `row_batches` that the objective wants, as section `data` cuts them."""
     data = arguments.data
     crop = None
-    if data.crop == "random":
+    if data.crops_anywhere:
         crop = RandomCrop(data.target_length, arguments.run.seed, accelerator.process_index)
-    features = ClipFeatures(state.feature_extractor, data.audio_column, crop)
+    features = ClipFeatures(state.feature_extractor, data.audio_column, crop, state.objective.views)
     return ClipStream(row_batches, features, data.num_workers, pin_memory=accelerator.device.type == "cuda")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="recipe, a YAML file")
-    parser.add_argument("overrides", nargs="*", help="section.field=value, replaces a field of the recipe")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    arguments = recipe_command(__doc__)
+    start_log()
     disable_progress_bar()  # transformers' own, at every checkpoint
-    folder = pretrain(load_arguments(options.config, options.overrides))
-    logger.info("last checkpoint: %s", folder)
+    logger.info("last checkpoint: %s", pretrain(arguments))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ class AudioFrameClassificationPipeline(RecordingPipeline):
 
     Call arguments (or constructor arguments, as defaults):
         window_s: length of a window in seconds, of which the whole steps are used. When not given, what the
-            extractor's `target_length` frames stand for, and the whole recording if there is no such length.
+            extractor's `target_length` frames stand for or the model takes at once, whichever is shorter, and the
+            whole recording if there is no such length.
         top_k: how many labels to return for a step, the best ones; None for all of them.
         function_to_apply: "softmax", "sigmoid" or "none"; when not given, "sigmoid" for a model with
             `problem_type="multi_label_classification"`, "none" for "regression", and "softmax" otherwise.
@@ -69,9 +70,15 @@ class AudioFrameClassificationPipeline(RecordingPipeline):
     def preprocess(self, inputs: Any, window_s: float | None = None) -> Iterator[dict[str, Any]]:
         """The features of one window after another, how many steps count of each, and which is the last one."""
         waveform = read_input(inputs, self.feature_extractor.sampling_rate)
-        windows = self.windows(waveform, self.feature_extractor.longest_seconds if window_s is None else window_s)
+        windows = self.windows(waveform, self.default_window() if window_s is None else window_s)
         for number, (samples, num_steps) in enumerate(windows, start=1):
             yield {**self.features(samples), "num_steps": num_steps, "is_last": number == len(windows)}
+
+    def default_window(self) -> float:
+        """Seconds that extractor and model take at once."""
+        config = self.model.config
+        longest = math.inf if config.longest_clip is None else config.longest_clip * config.seconds_per_frame
+        return min(self.feature_extractor.longest_seconds, longest)
 
     def windows(self, waveform: torch.Tensor, window_s: float) -> list[tuple[torch.Tensor, int]]:
         """The windows (N,) of a waveform, views, and the number of steps of each.

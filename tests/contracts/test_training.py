@@ -124,7 +124,7 @@ def test_frames_are_labelled_with_their_times(family, tmp_path):
     assert [[frame["start"], frame["end"]] for frame in frames] == intervals
     assert all(len(frame["scores"]) == 2 for frame in frames)
     assert {entry["label"] for frame in frames for entry in frame["scores"]} <= set(family.config.label2id)
-    if labelling.feature_extractor.target_length is None:  # one window: the model's own answer
+    if labelling.default_window() > 2.5:  # one window: the model's own answer
         model = labelling.model
         inputs = family.feature_extractor(clip, 16000, return_tensors="pt", padding="longest", truncation=False)
         with torch.no_grad():

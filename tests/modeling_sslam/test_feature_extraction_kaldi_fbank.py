@@ -8,11 +8,7 @@ import torch
 
 from modeling_sslam.audio_resampling import resample
 from modeling_sslam.audio_spectrogram import KaldiFbank
-from modeling_sslam.feature_extraction_kaldi_fbank import (
-    NORMALIZATION_PRESETS,
-    SslamFeatureExtractor,
-    torchaudio_kaldi,
-)
+from modeling_sslam.feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, KaldiFbankFeatureExtractor
 
 RATE = 16000
 PADDING = 4.268 / (2 * 4.569)
@@ -23,7 +19,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def extract(audio, sampling_rate=RATE, **kwargs):
-    return SslamFeatureExtractor(target_length=64)(
+    return KaldiFbankFeatureExtractor(target_length=64)(
         audio, **{"sampling_rate": sampling_rate, "return_tensors": "pt", **kwargs}
     )
 
@@ -67,7 +63,7 @@ def test_a_mask_comes_by_default_where_padding_depends_on_the_batch():
     assert longest["input_values"].shape == (2, 48, 128)
     assert longest["attention_mask"].sum(dim=1).tolist() == [48, 23]
     assert not longest["attention_mask"].is_floating_point()
-    extractor = SslamFeatureExtractor(return_attention_mask=False)
+    extractor = KaldiFbankFeatureExtractor(return_attention_mask=False)
     assert "attention_mask" not in extractor(clips, sampling_rate=RATE, padding="longest")
 
 
@@ -124,7 +120,7 @@ def test_device():
 
 @pytest.mark.parametrize("name", NORMALIZATION_PRESETS)
 def test_presets(name):
-    extractor = SslamFeatureExtractor.from_preset(name)
+    extractor = KaldiFbankFeatureExtractor.from_preset(name)
     features = extractor(noise(4000), sampling_rate=RATE, return_tensors="pt")["input_values"]
     assert features.shape[1] == NORMALIZATION_PRESETS[name]["target_length"]
     padding = 0.0 if extractor.pad_after_normalization else -extractor.mean / (2 * extractor.std)
@@ -133,28 +129,30 @@ def test_presets(name):
 
 def test_superb_presets_keep_the_mean_of_the_clip_and_pad_with_zeros():
     clip = noise(8000)
-    extractor = SslamFeatureExtractor.from_preset("superb_keywords")
+    extractor = KaldiFbankFeatureExtractor.from_preset("superb_keywords")
     features = extractor(clip, sampling_rate=RATE, return_tensors="pt")["input_values"][0]
     expected = (KaldiFbank()(clip[None])[0] + 4.2677393) / (2 * 4.5689974)
     assert features.shape == (100, 128)
     torch.testing.assert_close(features[:48], expected, atol=1e-6, rtol=0)
     assert not features[48:].any()
-    lengths = [SslamFeatureExtractor.from_preset(f"superb_{task}").target_length for task in ("emotion", "speaker")]
+    lengths = [
+        KaldiFbankFeatureExtractor.from_preset(f"superb_{task}").target_length for task in ("emotion", "speaker")
+    ]
     assert lengths == [600, 1000]
 
 
 def test_preset_values_can_be_overridden_and_unknown_names_are_refused():
-    assert SslamFeatureExtractor.from_preset("esc50", target_length=96).target_length == 96
+    assert KaldiFbankFeatureExtractor.from_preset("esc50", target_length=96).target_length == 96
     with pytest.raises(ValueError, match="Unknown preset 'esc10': expected one of audioset, esc50"):
-        SslamFeatureExtractor.from_preset("esc10")
+        KaldiFbankFeatureExtractor.from_preset("esc10")
 
 
 @pytest.mark.parametrize("preset", ["esc50", "superb_emotion"])
 def test_saved_and_loaded_extractors_are_equal(preset, tmp_path):
-    extractor = SslamFeatureExtractor.from_preset(preset, num_mel_bins=64)
+    extractor = KaldiFbankFeatureExtractor.from_preset(preset, num_mel_bins=64)
     extractor(noise(4000), sampling_rate=RATE)
     extractor.save_pretrained(tmp_path)
-    assert SslamFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()
+    assert KaldiFbankFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -187,51 +185,44 @@ def test_bad_arguments_are_refused():
         extract(noise(4000), sampling_rate=0)
     with pytest.raises(ValueError, match="Unknown padding False: expected 'longest'"):
         extract(noise(4000), padding=False)
-    with pytest.raises(ValueError, match="Unknown backend 'librosa': expected one of torch, torchaudio"):
-        SslamFeatureExtractor(backend="librosa")
 
 
-def test_the_torchaudio_backend_gives_the_same_values():
-    try:
-        torchaudio_kaldi()
-    except ImportError as error:
-        pytest.skip(str(error))
-    features = SslamFeatureExtractor(backend="torchaudio", target_length=64)
-    clips = [noise(8000), noise(5000)]
-    got = features(clips, sampling_rate=RATE, return_tensors="pt")["input_values"]
-    assert torch.allclose(got, extract(clips)["input_values"], atol=1e-5)
-
-
-def test_a_torchaudio_that_does_not_import_matters_only_to_its_backend(tmp_path):
+def test_a_torchaudio_that_does_not_import_does_not_matter(tmp_path):
     package = tmp_path / "torchaudio"
     package.mkdir()
     (package / "__init__.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
     script = """
 import torch
-from modeling_sslam import SslamFeatureExtractor
+from modeling_sslam import KaldiFbankFeatureExtractor
 from transformers import AudioClassificationPipeline, AutoProcessor
 
-print(SslamFeatureExtractor()(torch.randn(4000), sampling_rate=16000)["input_values"][0].shape)
-try:
-    SslamFeatureExtractor(backend="torchaudio")
-except ImportError as error:
-    print(error)
+print(KaldiFbankFeatureExtractor()(torch.randn(4000), sampling_rate=16000)["input_values"][0].shape)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "(1024, 128)" in result.stdout
-    assert "backend='torchaudio' needs a torchaudio built for the installed torch" in result.stdout
     assert "Ignoring the installed torchaudio, which does not import: OSError('libcudart.so.13" in result.stderr
 
 
-def test_superb_pads_after_normalisation_and_keeps_the_mean(tmp_path):
-    extractor = SslamFeatureExtractor.from_preset("superb_keywords")
-    assert extractor.target_length == 100
-    clip = noise(8000)
-    features = extractor(clip, sampling_rate=RATE, return_tensors="pt")["input_values"][0]
-    log_mels = KaldiFbank()(clip.unsqueeze(0))[0]
-    assert torch.allclose(features[:48], (log_mels - extractor.mean) / (2 * extractor.std), atol=1e-6)
-    assert not features[48:].any()
-    extractor.save_pretrained(tmp_path)
-    assert SslamFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()
+def test_normalisation_and_its_inverse():
+    extractor = KaldiFbankFeatureExtractor(mean=-5.0, std=3.0)
+    log_mels = torch.tensor([[[-5.0, 1.0], [-11.0, 0.0]]])
+    normalised = extractor.normalize(log_mels)
+    torch.testing.assert_close(normalised, torch.tensor([[[0.0, 1.0], [-1.0, 5 / 6]]]))
+    torch.testing.assert_close(extractor.denormalize(normalised), log_mels)
+    assert extractor.silence == pytest.approx(5 / 6) == pytest.approx(normalised[0, 1, 1].item())
+    assert str(KaldiFbankFeatureExtractor(mean=0.0).silence) == "0.0"
+    assert extractor.statistics == ("mean", "std")
+
+
+def test_padding_is_silence_unless_it_is_padded_after_normalisation():
+    assert KaldiFbankFeatureExtractor().padding_cell == pytest.approx(PADDING)
+    assert KaldiFbankFeatureExtractor(pad_after_normalization=True).padding_cell == 0.0
+
+
+def test_clips_can_be_left_whole():
+    extractor = KaldiFbankFeatureExtractor(target_length=None)
+    features = extractor([noise(8000), noise(20000)], sampling_rate=RATE, return_tensors="pt")
+    assert features["input_values"].shape == (2, 123, 128)
+    assert features["attention_mask"].sum(dim=1).tolist() == [48, 123]

@@ -105,3 +105,21 @@ def test_bad_audio_and_arguments_are_refused():
         extract(noise(4000), padding="max_length")
     with pytest.raises(ValueError, match="Unknown standardization 'none': expected one of unbiased, population"):
         PowerMelFeatureExtractor(standardization="none")
+
+
+@pytest.mark.parametrize("standardization", ["unbiased", "population"])
+def test_normalisation_of_log_mels_is_that_of_a_call(standardization):
+    extractor = PowerMelFeatureExtractor(standardization=standardization)
+    clips = [noise(8000), noise(8000, seed=1)]
+    log_mels = extractor.front_end(torch.device("cpu"))(torch.stack(clips))
+    features = extractor(clips, sampling_rate=RATE, return_tensors="pt")["input_values"]
+    assert torch.equal(extractor.normalize(log_mels), features)
+    mask = torch.ones(2, 51, dtype=torch.int32)
+    mask[:, 40:] = 0
+    expected = extractor.normalize(log_mels[:, :40])
+    torch.testing.assert_close(extractor.normalize(log_mels, mask)[:, :40], expected, atol=1e-5, rtol=0)
+
+
+def test_a_standardised_clip_cannot_be_turned_back():
+    with pytest.raises(ValueError, match="by its own mean and deviation, which features do not keep"):
+        PowerMelFeatureExtractor().denormalize(torch.zeros(1, 10, 80))

@@ -18,9 +18,9 @@ from tests.conftest import tiny_config
 from tests.families import FAMILIES, SSAM, TRANSFORMER
 from tests.labelled_clips import write_checkpoint, write_clips
 from training import analyze_heads
-from training.analyze_heads import analyze, load_for_analysis, read_spectrograms, windows_of
+from training.analyze_heads import analyze, load_for_analysis, read_clips, windows_of
 from training.probes.head_analysis import attention_entropy
-from training.settings.recipe import DataArguments
+from training.settings.data import ClipArguments
 
 
 def saved(model, folder):
@@ -74,7 +74,7 @@ def test_windows_of_a_transformer_decoder(tmp_path):
     assert analysis.compared == "decoder heads"
     assert analysis.correlation.shape == (10, 10)
     for number, window in enumerate(windows["decoder"]):
-        assert (decoder.entropy[:, number] <= math.log(window or config.num_patches)).all()
+        assert (decoder.entropy[:, number] <= math.log(window or config.window_patches)).all()
     assert (decoder.distance[:, 0] < 1).all()
     assert (decoder.distance[:, 4] > 2).all()
 
@@ -86,12 +86,12 @@ def test_a_model_without_attention_has_no_heads():
 
 def test_clips_are_as_long_as_the_shortest_or_a_window(tmp_path):
     clips = write_clips(tmp_path / "bank")  # 1.3 s each
-    data = DataArguments(format="csv", path=str(clips))
+    data = ClipArguments(format="csv", path=str(clips))
     model = load_for_analysis(write_checkpoint(tmp_path / "model"))
     extractor = analyze_heads.AutoFeatureExtractor.from_pretrained(tmp_path / "model")
-    assert read_spectrograms(data, model, extractor, num_clips=3).shape == (3, 128, 128)
+    assert read_clips(data, model, extractor, num_clips=3).shape == (3, 128, 128)
     extractor.target_length = 256
-    assert read_spectrograms(data, model, extractor, num_clips=2).shape == (2, 128, 128)  # 8 whole patches
+    assert read_clips(data, model, extractor, num_clips=2).shape == (2, 128, 128)  # 8 whole patches
 
 
 def test_command(tmp_path, monkeypatch):

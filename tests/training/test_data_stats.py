@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modeling_sslam import SslamFeatureExtractor
+from modeling_sslam import KaldiFbankFeatureExtractor
 from modeling_sslam.audio_io import load_audio
 from tests.pretraining import write_clips
 from training.data_stats import Moments, main, measure
@@ -16,7 +16,7 @@ def clips(tmp_path_factory):
 
 
 def log_mels(file) -> torch.Tensor:
-    extractor = SslamFeatureExtractor(mean=0.0, std=0.5)
+    extractor = KaldiFbankFeatureExtractor(mean=0.0, std=0.5)
     return extractor(load_audio(str(file), 16000), 16000, padding="longest", return_tensors="pt")["input_values"][0]
 
 

@@ -5,16 +5,16 @@ import pathlib
 
 import pytest
 import torch
-import yaml
 from transformers import AutoModelForAudioClassification, TrainerCallback, pipeline
 
 from modeling_sslam import SsastConfig, SsastForPreTraining, SslamModel
 from modeling_sslam.pipelines.audio_classification import SslamAudioClassificationPipeline
 from tests.labelled_clips import data_section, evaluation_section, write_checkpoint, write_clips
-from training.finetune import FinetuneArguments, build_trainer, finetune
+from training.finetune import build_trainer, finetune
 from training.objectives.classification import bce_per_label
-from training.optim.optimizer import learning_rate
-from training.settings.recipe import build_arguments, load_arguments
+from training.optim.schedules import PlateauSchedule, learning_rate
+from training.settings.finetuning import FinetuneArguments
+from training.settings.recipe import build_arguments, load_arguments, read_sections
 from training.synthesize import EVENTS
 
 RECIPES = pathlib.Path(__file__).parents[2] / "training" / "recipes"
@@ -97,7 +97,7 @@ def test_student_encoder_is_loaded_and_the_head_is_new(sections, checkpoint):
     encoder = SslamModel.from_pretrained(checkpoint).state_dict()
     for name, weight in model.sslam.state_dict().items():
         assert torch.equal(weight.cpu(), encoder[name]), name
-    assert model.classifier.weight.shape == (len(EVENTS), model.config.hidden_size)
+    assert model.classifier.dense.weight.shape == (len(EVENTS), model.config.hidden_size)
     assert [layer.drop_path.rate for layer in model.sslam.layers] == pytest.approx([0.0, 0.1])
 
 
@@ -145,7 +145,7 @@ def test_linear_evaluation_trains_the_head_alone(sections):
     before = {name: weight.clone() for name, weight in before.items()}
     trainer = train(sections)
     changed = {name for name, weight in trainer.model.state_dict().items() if not torch.equal(weight, before[name])}
-    assert changed == {"norm.weight", "norm.bias", "classifier.weight", "classifier.bias"}
+    assert changed == {name for name, _ in trainer.model.named_parameters() if name.startswith("classifier.")}
     assert all(not parameter.requires_grad for parameter in trainer.model.sslam.parameters())
 
 
@@ -209,16 +209,74 @@ def test_a_resumed_run_has_the_same_means(sections):
     assert resumed[name] == pytest.approx(whole[name])
 
 
+def plateau_rates(sections, resume: str | None = None) -> list[float]:
+    """Rate of each update, over 1e-7, at which the model hardly moves: no evaluation is better than the first."""
+    sections["optim"] |= {"schedule": "plateau", "warmup_steps": 0, "total_steps": 8}
+    sections["optim"] |= {"layer_decay": 1.0, "learning_rate": 1e-7}
+    trainer = build_trainer(arguments(sections))
+    trainer.train(resume_from_checkpoint=resume)
+    return [line["learning_rate"] / 1e-7 for line in trainer.state.log_history if "loss" in line]
+
+
+def test_plateau_watches_the_metric_that_picks_the_checkpoint(sections, monkeypatch):
+    watched = []
+    monkeypatch.setattr(PlateauSchedule, "observe", recording(PlateauSchedule.observe, watched))
+    sections["optim"]["patience"] = 0
+    assert plateau_rates(sections) == pytest.approx([1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25])
+    state = pathlib.Path(sections["run"]["output_dir"]) / "checkpoint-2" / "trainer_state.json"
+    assert watched == pytest.approx([json.loads(state.read_text())["best_metric"]] * 4)
+
+
+def recording(method, values: list[float]):
+    def recorded(self, value: float) -> None:
+        values.append(value)
+        method(self, value)
+
+    return recorded
+
+
+def test_plateau_goes_on_from_a_checkpoint(sections):
+    sections["optim"]["patience"] = 1
+    whole = plateau_rates(sections)
+    assert whole == pytest.approx([1, 1, 1, 1, 1, 1, 0.5, 0.5])
+    output = pathlib.Path(sections["run"]["output_dir"])
+    sections["run"]["output_dir"] = f"{output}_resumed"
+    assert plateau_rates(sections, resume=str(output / "checkpoint-2")) == whole
+
+
+@pytest.mark.parametrize("head", ["own", "weighted_layers"])
+def test_a_classifier_can_start_from_random_weights(sections, head):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "num_mel_bins": 40, "patch_size": [4, 8]}
+    sections["model"] = sizes | {"model_type": "ssam", "head": head}
+    sections["optim"]["total_steps"] = 2
+    first, second = (build_trainer(arguments(sections)) for _ in range(2))
+    assert first.model.config.model_type == "ssam"
+    assert first.processing_class.num_mel_bins == 40
+    assert list(first.model.config.id2label.values()) == sorted(EVENTS)
+    weights = second.model.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in first.model.state_dict().items())
+    first.train()
+    assert 0 < first.measure()["eval_mean_average_precision"] <= 1
+
+
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
         ("data", {"batch_size": 3}, "data.batch_size is 3: mixup pairs the clips of a batch, so it must be even"),
         ("optim", {"warmup_steps": 6}, "optim.warmup_steps is 6: it must be at least 0 and less than"),
         ("optim", {"loss": "mse"}, "unknown loss 'mse'"),
-        ("model", {"init_from": ""}, "model.init_from is empty"),
+        (
+            "model",
+            {"init_from": ""},
+            "model.init_from and model.model_type are empty: name the folder of a pretrained",
+        ),
+        ("model", {"model_type": "sslam"}, "model.model_type is 'sslam', but model.init_from brings a model"),
+        ("model", {"init_from": "", "model_type": "bert"}, "unknown field of section model: drop_path_rate; known: "),
+        ("model", {"init_from": "", "model_type": "deep"}, "model.model_type is 'deep', which no registered family"),
         ("model", {"depth": 3}, "unknown field of section model: depth"),
         ("model", {"head": "deep"}, "model.head is 'deep': choose own or weighted_layers"),
-        ("optim", {"schedule": "plateau", "warmup_block": 1}, "optim.schedule is 'plateau': choose cosine or epochs"),
+        ("optim", {"schedule": "linear", "warmup_block": 1}, "'linear': choose one of cosine, plateau, epochs"),
+        ("data", {"crop": "random"}, "unknown field of section data: crop; known: "),
         ("optim", {"epochs": 0}, "optim.epochs is 0: it must be at least 1"),
         ("augment", {"waveform_mixup": 2.0}, "augment.waveform_mixup is 2.0: it is a share"),
     ],
@@ -251,5 +309,5 @@ def test_recipe_is_the_published_one(name):
 
 
 def test_every_recipe_of_fine_tuning_is_checked_here_or_with_ssast():
-    names = {path.stem for path in RECIPES.glob("*.yaml") if "objective" not in yaml.safe_load(path.read_text())}
+    names = {path.stem for path in RECIPES.glob("*.yaml") if "objective" not in read_sections(path)}
     assert {name for name in names if "ssast" not in name and "superb" not in name} == set(PUBLISHED)

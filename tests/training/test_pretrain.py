@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.pretraining import arguments, settings, write_clips
 from tests.two_processes import STAGES, build, part
-from training.objectives import build_objective
+from training.objectives import OBJECTIVES, build_objective
+from training.objectives.masked_reconstruction import MaskedReconstructionObjective
 from training.pretrain import build_accelerator, pretrain
 from training.run.checkpoint import latest_checkpoint
 from training.run.monitor import CollapseError, CollapseMonitor, check_loss_scale, read_metrics
@@ -153,6 +154,34 @@ def test_gradient_checkpointing_changes_no_number(clips, tmp_path):
     AcceleratorState._reset_state(reset_partial_state=True)
     pretrain(arguments(clips, tmp_path / "again", run__gradient_checkpointing=True))
     assert losses(tmp_path / "plain") == losses(tmp_path / "again")
+
+
+class TwoCrops(MaskedReconstructionObjective):
+    """Reconstructs two crops of a clip, and notes how far they are apart."""
+
+    views = ("input_values", "other")
+
+    def __call__(self, model, batch, generator):
+        loss, logs = super().__call__(model, batch, generator)
+        other, _ = super().__call__(model, {"input_values": batch["other"]}, generator)
+        return loss + other, logs | {"apart": (batch["input_values"] - batch["other"]).abs().mean()}
+
+
+def test_an_objective_may_want_several_views_of_a_clip(clips, tmp_path, monkeypatch):
+    monkeypatch.setitem(OBJECTIVES, "two_crops", TwoCrops)
+    lines = []
+    for workers in (0, 2):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        sections = settings(clips, tmp_path / str(workers))
+        sections["model"] = {"model_type": "ssam", "hidden_size": 32, "num_hidden_layers": 1, "state_size": 4}
+        sections["objective"] = {"name": "two_crops"}
+        sections["data"] |= {"crop": "random", "target_length": 16, "num_workers": workers}
+        sections["evaluation"] = {"filters": {"folder": ["clips"]}, "every": 2}
+        pretrain(build_arguments(sections))
+        lines.append(read_metrics(tmp_path / str(workers) / "metrics.jsonl"))
+    assert all(line["apart"] > 0 for line in lines[0])
+    assert "evaluation_apart" in lines[0][1]
+    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
 
 
 def test_random_numbers_are_of_seed_update_and_process():

@@ -101,7 +101,7 @@ def pretraining_rows(device: str = "cpu", size: str = "base", clips: int = 4) ->
 def training_step(model: MwmaeForPreTraining, device: str, clips: int) -> None:
     """Forward and backward pass of the published objective on noise."""
     config = model.config
-    objective = build_objective("masked_reconstruction", {"loss_on": "masked"}, model)
+    objective = build_objective("masked_reconstruction", {"mask_ratio": 0.8, "loss_on": "masked"}, model)
     model.zero_grad(set_to_none=True)
     batch = {"input_values": torch.randn(clips, config.window_frames, config.num_mel_bins, device=device)}
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):

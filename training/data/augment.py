@@ -83,6 +83,7 @@ def add_noise_and_roll(
 
 def random_noise_and_roll(features: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """`add_noise_and_roll` with an amplitude uniform in [0, 0.1) and a shift uniform in [-10, 10) frames."""
+    _check_spectrogram(features, "augment.noise", 2)
     noise = torch.rand(features.shape, generator=generator)
     amplitude = MAX_NOISE_AMPLITUDE * torch.rand((), generator=generator).item()
     shift = torch.randint(-MAX_FRAME_ROLL, MAX_FRAME_ROLL, (), generator=generator)
@@ -153,8 +154,9 @@ def hide_bands(
         features: (B, T, F).
         max_bins, max_frames: widest bands, not necessarily whole numbers; 0 hides nothing on that axis.
     Raises:
-        ValueError: a band may be wider than its axis.
+        ValueError: a band may be wider than its axis, or the features have no bands.
     """
+    _check_spectrogram(features, "SpecAugment (augment.frequency_mask, .time_mask, .mask_ratio)", 3)
     batch_size, num_frames, num_bins = features.shape
     if max_bins > num_bins or max_frames > num_frames:
         raise ValueError(
@@ -169,5 +171,11 @@ def hide_bands(
 
 def spec_augment(features: torch.Tensor, mask_ratio: float, generator: torch.Generator) -> torch.Tensor:
     """`hide_bands` of normalised features (B, T, F) with 0, the data set's mean; bands as shares of their axes."""
-    _, num_frames, num_bins = features.shape
+    num_frames, num_bins = features.shape[-2:]
     return hide_bands(features, mask_ratio * num_bins, mask_ratio * num_frames, 0.0, generator)
+
+
+def _check_spectrogram(features: torch.Tensor, name: str, num_axes: int) -> None:
+    """Raises ValueError for waveforms, which have no bands."""
+    if features.ndim != num_axes:
+        raise ValueError(f"{name} is made for spectrograms, but this model hears waveforms: leave it out")

@@ -1,4 +1,4 @@
-"""Labelled clips that can be indexed, for fine-tuning and probing: rows, label sets, sampling, spectrograms."""
+"""Labelled clips that can be indexed, for fine-tuning and probing: rows, label sets, sampling, features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.utils.data import Dataset, Sampler
 from transformers import SequenceFeatureExtractor
 
 from modeling_sslam.audio_io import load_audio
-from modeling_sslam.audioset_labels import AUDIOSET_LABELS
 from training.data.augment import (
     WAVEFORM_MIXUP_CONCENTRATION,
     AugmentArguments,
@@ -23,39 +22,7 @@ from training.data.augment import (
     random_roll_and_scale,
 )
 from training.data.rows import load_rows
-from training.settings.recipe import DataArguments
-
-LABEL_SETS = {"audioset": AUDIOSET_LABELS}
-
-
-@dataclasses.dataclass
-class LabelledDataArguments(DataArguments):
-    """Training clips; all of `DataArguments`, and:
-
-    Attributes:
-        label_column: column with the label or labels. Folders of audio files have the column `folder`.
-        label_separator: what joins several labels of one clip; null for one label a clip.
-        label_set: "audioset" for its 527 classes in the published order; null for the labels of the training clips,
-            sorted.
-        epoch_size: clips an epoch drawn with probabilities inverse to the frequency of their labels, without
-            replacement; null for a random permutation of all clips.
-    """
-
-    format: str = "csv"
-    batch_size: int = 48
-    label_column: str = "label"
-    label_separator: str | None = None
-    label_set: str | None = None
-    epoch_size: int | None = None
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.label_set not in (None, *LABEL_SETS):
-            raise ValueError(f"data.label_set is {self.label_set!r}: choose {', '.join(LABEL_SETS)} or null")
-
-    @property
-    def multi_label(self) -> bool:
-        return self.label_separator is not None
+from training.settings.data import LABEL_SETS, LabelledDataArguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +130,7 @@ class SeededSampler(Sampler):
 
 
 class LabelledClips(Dataset):
-    """Spectrograms and targets; decoding and augmentation happen in the `DataLoader` workers.
+    """Features and targets; decoding and augmentation happen in the `DataLoader` workers.
 
     An item is asked for by its index, or by (index, seed) from a `SeededSampler` to augment it.
 
@@ -196,8 +163,8 @@ class LabelledClips(Dataset):
         return len(self.indices)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """What the extractor makes of the clip (`input_values` (T, F), perhaps `attention_mask` (T,)), `labels` (C,)
-        float, and the seed where one was given.
+        """What the extractor makes of the clip: `input_values` (T, F) or (T,), perhaps `attention_mask` (T,); `labels`
+        (C,) float, and the seed where one was given.
 
         Raises:
             ValueError: the clip cannot be decoded.
@@ -219,7 +186,8 @@ class LabelledClips(Dataset):
         input_values = features["input_values"]
         if augment.frequency_mask or augment.time_mask:
             widths = augment.frequency_mask, augment.time_mask
-            input_values = hide_bands(input_values[None], *widths, self.silence(), generator)[0]
+            silence = self.feature_extractor.silence
+            input_values = hide_bands(input_values[None], *widths, silence, generator)[0]
         if augment.noise:
             input_values = random_noise_and_roll(input_values, generator)
         return features | {"input_values": input_values, "labels": labels}
@@ -238,14 +206,6 @@ class LabelledClips(Dataset):
         rate = self.feature_extractor.sampling_rate
         features = self.feature_extractor(waveform, sampling_rate=rate, padding="max_length", return_tensors="pt")
         return {name: of_batch[0] for name, of_batch in features.items()}
-
-    def silence(self) -> float:
-        """What a zero of the log-mels is after normalisation, the fill of bands hidden before it.
-
-        For extractors that standardise every clip by itself it is 0, the clip's mean.
-        """
-        mean = getattr(self.feature_extractor, "mean", 0.0)
-        return -mean / (2 * self.feature_extractor.std) if mean else 0.0
 
     def target(self, index: int) -> torch.Tensor:
         """(C,) float, 1 for each label of the clip."""

@@ -2,7 +2,7 @@
 
 He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022; Yadav et al., "Masked Autoencoders with
 Multi-Window Local-Global Attention Are Better Audio Learners", ICLR 2024; Yadav and Tan, "Audio Mamba", Interspeech
-2024. What is masked, and whether masked tokens know their place, is the model's own configuration.
+2024. Whether masked tokens know their place is the model's own configuration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 import torch
 
+from modeling_sslam.tokens_masks import kept_tokens, masked_positions
 from modeling_sslam.tokens_patches import patchify
+from training.objectives.masks import shuffled_patches
 from training.objectives.objective import Objective
 
 LOSSES_ON = ("all", "masked")
@@ -24,6 +26,8 @@ TARGET_EPS = 1e-6
 class MaskedReconstructionConfig:
     """
     Args:
+        mask_ratio: share of masked patches, rounded up to whole patches. The published models of SSAM and AxLSTM have
+            0.5, those of MW-MAE 0.8.
         loss_on: "all" patches, visible ones too, which the official code of SSAM and AxLSTM trains on because the mask
             does not reach its loss; or the "masked" ones, as MW-MAE.
         normalize_target: standardise the cells of every target patch by themselves. No published model has it.
@@ -33,6 +37,7 @@ class MaskedReconstructionConfig:
         ValueError: an unknown choice.
     """
 
+    mask_ratio: float = 0.5
     loss_on: str = "all"
     normalize_target: bool = False
     target_variance: str = "unbiased"
@@ -52,13 +57,13 @@ class MaskedReconstructionObjective(Objective):
     def __call__(
         self, model: Callable, batch: dict, generator: torch.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """See `Objective`. A batch may hold `noise` (B, L), which decides what is masked, in place of drawn noise."""
+        """See `Objective`. A batch may hold its mask: `kept_indices` (B, K) or `bool_masked_pos` (B, L)."""
         input_values = batch["input_values"]
-        output = model(input_values, noise=self.noise(batch, generator))
-        target = self.target(input_values)
+        kept = self.kept(batch, generator)
+        prediction = model(input_values, kept_indices=kept).prediction
         # A mean over the cells of each patch: (B, L).
-        errors = (output.prediction.float() - target).square().mean(dim=2)
-        masked = output.bool_masked_pos.float()
+        errors = (prediction.float() - self.target(input_values)).square().mean(dim=2)
+        masked = masked_positions(kept, errors.shape[1]).float()
         # Sums of products: to pick the masked ones would make a GPU wait for their number.
         masked_error = (errors * masked).sum() / masked.sum()
         visible_error = (errors * (1 - masked)).sum() / (1 - masked).sum()
@@ -70,14 +75,18 @@ class MaskedReconstructionObjective(Objective):
             "masked_fraction": masked.mean(),
         }
 
-    def noise(self, batch: dict, generator: torch.Generator) -> torch.Tensor:
-        """(B, L) uniform numbers: the given ones, or new ones, on the device of the clips."""
-        if "noise" in batch:
-            return batch["noise"]
+    def kept(self, batch: dict, generator: torch.Generator) -> torch.Tensor:
+        """(B, K) patches that are not masked: the given ones, or new ones, on the device of the clips."""
         input_values = batch["input_values"]
-        num_time = input_values.shape[1] // self.model_config.time_stride
-        shape = len(input_values), num_time * self.model_config.num_frequency_patches
-        return torch.rand(shape, generator=generator).to(input_values.device, non_blocking=True)
+        if "kept_indices" in batch:
+            kept = batch["kept_indices"]
+        elif "bool_masked_pos" in batch:
+            kept = kept_tokens(batch["bool_masked_pos"])
+        else:
+            shape = len(input_values), self.model_config.num_patches(input_values.shape[1])
+            noise = torch.rand(shape, generator=generator).to(input_values.device, non_blocking=True)
+            kept, _ = shuffled_patches(noise, self.config.mask_ratio)
+        return kept.to(input_values.device, non_blocking=True)
 
     def target(self, input_values: torch.Tensor) -> torch.Tensor:
         """(B, T, F) -> (B, L, P) float32 cells of every patch."""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from training.objectives.teacher import EmaTeacher
 
 
 class Objective:
-    """A loss on a batch of spectrograms, and what must happen after an update.
+    """A loss on a batch of clips, and what must happen after an update and before a checkpoint.
 
     Args:
         model: the model to train.
@@ -20,11 +21,13 @@ class Objective:
     Attributes:
         config_class: dataclass of the fields that a recipe may set.
         model_types: families that can be trained on it.
+        views: names of what it wants to see of a clip, each an independent crop; the keys of its batches.
         teacher: what is trained beside the model and saved with it, None for objectives without one.
     """
 
     config_class: ClassVar[type]
     model_types: ClassVar[tuple[str, ...]]
+    views: ClassVar[tuple[str, ...]] = ("input_values",)
     teacher: EmaTeacher | None = None
 
     def __init__(self, model: nn.Module, config: Any = None):
@@ -38,7 +41,8 @@ class Objective:
 
         Args:
             model: the model, possibly wrapped for distributed training.
-            batch: `input_values` (B, T, F), and optionally what would otherwise be drawn, see the objective.
+            batch: `views`, (B, T, F) spectrograms or (B, T) waveforms, and optionally what would otherwise be drawn,
+                see the objective.
             generator: CPU generator; the only source of randomness.
         Returns:
             The loss (0-dim) and detached scalars to log, `loss` among them, all still on the device.
@@ -55,6 +59,18 @@ class Objective:
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Called after optimiser update number `step` (from 1) with the unwrapped model."""
+
+    def before_checkpoint(self, model: nn.Module, accelerator: Accelerator) -> None:
+        """Called by all processes with the unwrapped model before it is saved: they must not differ.
+
+        Gradients are averaged in every update, but each process has normalised its own batches: the running statistics
+        of batch normalisation are averaged over processes.
+        """
+        for module in model.modules():
+            if getattr(module, "track_running_stats", False):
+                for buffer in module.buffers(recurse=False):
+                    if buffer.is_floating_point():
+                        buffer.copy_(accelerator.reduce(buffer, reduction="mean"))
 
     def to(self, device: torch.device) -> Objective:
         """Moves what the objective owns."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers.utils import ModelOutput
 
-from modeling_sslam.tokens_masks import gather_tokens, split_indices
+from modeling_sslam.tokens_masks import gather_tokens, kept_tokens, masked_tokens
 from modeling_sslam.tokens_patches import patchify
 from training.objectives.cluster_masks import SAMPLERS, UNMASKABLE
 from training.objectives.objective import Objective
@@ -81,8 +81,7 @@ class SsastObjective(Objective):
     """Masked patches of a clip, found (discriminative), reconstructed (generative), or both.
 
     The joint loss has two forward passes with masks of their own, the discriminative one first. A batch may hold
-    `discriminative_indices` and `generative_indices` (B, M), the masked patches in time-major order, in place of drawn
-    ones.
+    `discriminative_bool_masked_pos` and `generative_bool_masked_pos` (B, L), time-major, in place of drawn masks.
     """
 
     config_class = SsastObjectiveConfig
@@ -118,34 +117,36 @@ class SsastObjective(Objective):
         """The loss with `num_masked` patches of every clip masked, and what is to be logged."""
         config, logs, loss = self.config, {}, 0.0
         if config.task != "generative":
-            masked = self.masked(batch, "discriminative_indices", num_masked, generator)
-            output, target = self.forward(model, batch["input_values"], masked)
+            mask = self.mask(batch, "discriminative_bool_masked_pos", num_masked, generator)
+            output, target = self.forward(model, batch["input_values"], mask)
             loss, logs["accuracy"] = contrastive_loss(output.discriminative, target, config.negatives)
             logs["loss_discriminative"] = loss.detach()
         if config.task != "discriminative":
-            masked = self.masked(batch, "generative_indices", num_masked, generator)
-            output, target = self.forward(model, batch["input_values"], masked)
+            mask = self.mask(batch, "generative_bool_masked_pos", num_masked, generator)
+            output, target = self.forward(model, batch["input_values"], mask)
             error = reconstruction_loss(output.generative, target)
             loss = loss + (config.generative_weight * error if config.task == "joint" else error)
             logs["loss_generative"] = error.detach()
         return loss, {"loss": loss.detach()} | logs
 
     def forward(
-        self, model: Callable, input_values: torch.Tensor, masked_indices: torch.Tensor
+        self, model: Callable, input_values: torch.Tensor, bool_masked_pos: torch.Tensor
     ) -> tuple[ModelOutput, torch.Tensor]:
-        """What the model makes of masked clips, and the pixels (B, M, P) that were masked."""
-        masked_indices = masked_indices.to(input_values.device, non_blocking=True)
-        output = model(input_values=input_values, masked_indices=masked_indices)
-        return output, gather_tokens(patchify(input_values, self.model_config.patch_size), masked_indices)
+        """What the model makes of masked clips, and the pixels (B, M, P) that were masked, in ascending order."""
+        # Split here, where the mask still lies on the CPU: a GPU would have to wait for the number of masked patches.
+        kept = kept_tokens(bool_masked_pos).to(input_values.device, non_blocking=True)
+        output = model(input_values=input_values, kept_indices=kept)
+        pixels = patchify(input_values, self.model_config.patch_size)
+        return output, gather_tokens(pixels, masked_tokens(kept, pixels.shape[1]))
 
     def grid(self, input_values: torch.Tensor) -> tuple[int, int]:
         """(time steps, frequency patches) of clips (B, T, F)."""
-        return input_values.shape[1] // self.model_config.patch_size[0], self.model_config.num_frequency_patches
+        return self.model_config.num_steps(input_values.shape[1]), self.model_config.num_frequency_patches
 
-    def masked(self, batch: dict, name: str, num_masked: int, generator: torch.Generator) -> torch.Tensor:
-        """(B, M) masked patches: those that the batch has under `name`, or new ones, on the CPU."""
+    def mask(self, batch: dict, name: str, num_masked: int, generator: torch.Generator) -> torch.Tensor:
+        """(B, L) bool, True = masked, time-major: what the batch has under `name`, or a new mask, on the CPU."""
         if name in batch:
             return batch[name]
         grid = self.grid(batch["input_values"])
         sampler = self.config.sampler or ("clusters" if grid[1] > 1 else "uniform")
-        return split_indices(SAMPLERS[sampler](len(batch["input_values"]), grid, num_masked, generator))[1]
+        return SAMPLERS[sampler](len(batch["input_values"]), grid, num_masked, generator)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from modeling_sslam.tokens_masks import gather_tokens, inverse_block_mask, split_indices
+from modeling_sslam.tokens_masks import gather_tokens, kept_tokens, masked_tokens
+from training.objectives.latent_regression import average_layers, spread, squared_error
+from training.objectives.masks import inverse_block_mask
 from training.objectives.mixing import default_window, draw_windows, mix_with_neighbours, unmixed_frames
 from training.objectives.objective import Objective
 from training.objectives.teacher import EmaTeacher
@@ -104,49 +106,6 @@ class SslamTerms:
     retention_loss: torch.Tensor | None = None
 
 
-def instance_norm(tokens: torch.Tensor) -> torch.Tensor:
-    """Normalises every channel of a clip over its tokens, in float32: (B, L, D), biased variance, eps 1e-5."""
-    tokens = tokens.float()
-    centred = tokens - tokens.mean(dim=1, keepdim=True)
-    # A mean of squares, since `torch.var` over an axis that is not the last one is several times slower on CPUs.
-    return centred * torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + 1e-5)
-
-
-def average_layers(layers: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Target from teacher layers (data2vec 2.0): mean of instance-normalised layers, normalised over channels.
-
-    Args:
-        layers: (B, L, D) outputs of the layers to average, without the class token.
-    Returns:
-        (B, L, D) float32.
-    """
-    total = instance_norm(layers[0])
-    for layer in layers[1:]:
-        total += instance_norm(layer)
-    return nn.functional.layer_norm(total / len(layers), total.shape[-1:])
-
-
-def squared_error(prediction: torch.Tensor, target: torch.Tensor, scale: float | None = None) -> torch.Tensor:
-    """Squared error summed over the last axis (D channels) in float32, times `scale` (None: 1 / sqrt(D))."""
-    scale = prediction.shape[-1] ** -0.5 if scale is None else scale
-    return (prediction.float() - target).square().sum(dim=-1) * scale
-
-
-@torch.no_grad()
-def spread(tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Mean over channels of the standard deviation over tokens: near zero when they have collapsed (0-dim).
-
-    Args:
-        tokens: (B, L, D).
-        counts: (B, L) how often each token counts.
-    """
-    tokens, counts = tokens.float().flatten(0, 1), counts.float().flatten()
-    total = counts.sum()
-    centred = tokens - counts @ tokens / total
-    variance = counts @ centred.square_() / (total - 1)
-    return (variance + 1e-6).sqrt().mean()
-
-
 class SslamStage1Objective(Objective):
     """Masked latent regression from unmixed clips (EAT).
 
@@ -205,7 +164,7 @@ class SslamStage1Objective(Objective):
         if "bool_masked_pos" in batch:
             return batch["bool_masked_pos"]
         num_clips, num_frames, _ = batch["input_values"].shape
-        grid = (num_frames // self.model_config.patch_size, self.model_config.num_frequency_patches)
+        grid = self.model_config.num_steps(num_frames), self.model_config.num_frequency_patches
         config = self.config
         shape = None
         if config.mask_block_shapes:
@@ -223,15 +182,15 @@ class SslamStage1Objective(Objective):
 
     @torch.no_grad()
     def targets(
-        self, input_values: torch.Tensor, bool_dropped_pos: torch.Tensor | None = None
+        self, input_values: torch.Tensor, kept_indices: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The teacher's view of whole clips (or of what is left of them).
+        """The teacher's view of whole clips, or of the patches (S, K) that are kept of them.
 
         Returns:
-            patch target (S, L, D), class target (S, D), and the teacher's layers (S, L, D) they were made from.
+            patch target (S, K or L, D), class target (S, D), and the teacher's layers they were made from.
         """
         record = {"output_hidden_states" if self.config.end_of_block_targets else "output_layer_targets": True}
-        output = self.teacher.model(input_values, bool_dropped_pos=bool_dropped_pos, **record)
+        output = self.teacher.model(input_values, kept_indices=kept_indices, **record)
         layers = output.hidden_states[1:] if self.config.end_of_block_targets else output.layer_targets
         layers = tuple(layer[:, 1:] for layer in layers)
         with torch.autocast(input_values.device.type, enabled=False):
@@ -255,10 +214,11 @@ class SslamStage1Objective(Objective):
     ) -> SslamTerms:
         """Runs the student on masked clips and scores it against the teacher's targets."""
         device = input_values.device
-        # Split here, where the mask still lies on the CPU: a wrapper for several GPUs moves what the model is given.
-        visible, masked = (indices.to(device, non_blocking=True) for indices in split_indices(mask))
+        # Split here, where the mask still lies on the CPU: a GPU would have to wait for the number of kept patches.
+        kept = kept_tokens(mask).to(device, non_blocking=True)
         noise = noise_generator(generator, device)
-        output = model(input_values=input_values, visible_indices=visible, generator=noise)
+        output = model(input_values=input_values, kept_indices=kept, generator=noise)
+        masked = masked_tokens(kept, mask.shape[1])
         with torch.autocast(device.type, enabled=False):
             return SslamTerms(
                 input_values=input_values,
@@ -316,7 +276,7 @@ class SslamStage2Objective(SslamStage1Objective):
 
     def window(self, num_frames: int) -> int:
         """Frames of an unmixed window in clips of `num_frames`."""
-        return self.config.mix_window or default_window(num_frames, self.model_config.patch_size)
+        return self.config.mix_window or default_window(num_frames, self.model_config.time_stride)
 
     def windows(self, batch: dict, generator: torch.Generator) -> torch.Tensor:
         """(1 or B, 2) starts of the unmixed windows in frames: the given ones, or new ones."""
@@ -324,25 +284,26 @@ class SslamStage2Objective(SslamStage1Objective):
             return torch.as_tensor(batch["mix_windows"]).reshape(-1, 2)
         num_clips, num_frames, _ = batch["input_values"].shape
         num_pairs = num_clips if self.config.mix_windows_per_clip else 1
-        return draw_windows(num_pairs, num_frames, self.window(num_frames), self.model_config.patch_size, generator)
+        return draw_windows(num_pairs, num_frames, self.window(num_frames), self.model_config.time_stride, generator)
 
     def unmixed_tokens(self, unmixed: torch.Tensor, num_clips: int) -> torch.Tensor:
         """(1 or B, T) unmixed frames -> (B, L) bool, True = the patch lies in a window of that clip's mixture."""
-        size, num_frequency = self.model_config.patch_size, self.model_config.num_frequency_patches
-        num_time = unmixed.shape[1] // size
-        tokens = unmixed[:, : num_time * size : size].repeat_interleave(num_frequency, dim=1)
+        config = self.model_config
+        starts = torch.arange(config.num_steps(unmixed.shape[1])) * config.time_stride
+        tokens = unmixed[:, starts].repeat_interleave(config.num_frequency_patches, dim=1)
         return tokens.expand(num_clips, -1)
 
     def foreign_target(self, clips: torch.Tensor, unmixed_tokens: torch.Tensor) -> torch.Tensor:
         """What the teacher sees in each clip where it sounds in the next clip's mixture: (B, mixed patches, D)."""
-        return self.targets(clips, bool_dropped_pos=unmixed_tokens.roll(-1, dims=0))[0]
+        kept = kept_tokens(unmixed_tokens.roll(-1, dims=0)).to(clips.device, non_blocking=True)
+        return self.targets(clips, kept)[0]
 
     @torch.no_grad()
     def retention_target(self, clips: torch.Tensor, own_target: torch.Tensor, unmixed: torch.Tensor) -> torch.Tensor:
         """(B, L, D): in the windows the clip's own target, elsewhere its mean with the foreign clip's."""
         unmixed_tokens = self.unmixed_tokens(unmixed, len(clips))
         foreign = self.foreign_target(clips, unmixed_tokens).roll(1, dims=0)
-        mixed_index = split_indices(unmixed_tokens)[0].to(clips.device, non_blocking=True)
+        mixed_index = kept_tokens(unmixed_tokens).to(clips.device, non_blocking=True)
         target = own_target.clone()
         mean = (gather_tokens(own_target, mixed_index) + foreign) / 2
         return target.scatter_(1, mixed_index[..., None].expand_as(mean), mean)

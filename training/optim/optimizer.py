@@ -1,34 +1,13 @@
-"""Cosine learning rate, parameter groups with layer-wise decay, and Adam or AdamW as the official recipes run them."""
+"""Parameter groups with layer-wise decay, and Adam or AdamW as the official recipes run them."""
 
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 from torch import nn
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-
-
-def learning_rate(step: int, peak: float, warmup: int, total: int, floor: float = 0.0) -> float:
-    """Rate of the update that follows `step` completed ones: linear warm-up, then cosine from peak to floor.
-
-    A floor above the peak is lowered to it, which makes the rate constant. At `step == total` the cosine starts again
-    with a tenth of peak and floor, as in fairseq's schedule.
-
-    Args:
-        step: completed updates, from 0.
-        peak, floor: highest and lowest rate.
-        warmup, total: updates of the warm-up and of the whole run, `warmup < total`.
-    """
-    floor = min(floor, peak)
-    if step < warmup:
-        return floor + step * (peak - floor) / warmup
-    restarts, position = divmod(step - warmup, total - warmup)
-    shrink = 0.1**restarts
-    cosine = 1 + math.cos(math.pi * position / (total - warmup))
-    return shrink * (floor + 0.5 * (peak - floor) * cosine)
 
 
 def parameter_groups(
@@ -42,12 +21,12 @@ def parameter_groups(
 ) -> list[dict]:
     """Trainable parameters grouped by learning rate and weight decay.
 
-    Encoder layer `i` of `depth` has the peak rate `lr * layer_decay ** (depth - i)`. All other parameters have `lr`,
-    the patch projection and the class token included: that is what the official code does, although layer-wise decay
-    usually gives them the smallest rate.
+    A parameter of the encoder's blocks has the peak rate `lr * layer_decay ** model.layers_above(name)`, which counts
+    its own block too. All others have `lr`, the patch projection and the class token included: that is what the
+    official code does, although layer-wise decay usually gives them the smallest rate.
 
     Args:
-        model: a model with `base_model_prefix` and `config.num_hidden_layers`.
+        model: a model with `base_model_prefix` and `layers_above`.
         lr, floor: peak and lowest rate; a peak below the floor makes the rate of that group constant.
         weight_decay: of every parameter.
         layer_decay: factor from one encoder layer to the one below it.
@@ -55,18 +34,15 @@ def parameter_groups(
             code requests that but never applies it.
         head_factor: of the rate of everything that is not part of the encoder, which is the base model.
     Returns:
-        groups for `torch.optim`: `params`, `lr`, `weight_decay`, and for `set_step` and for reading `peak`, `floor`
+        groups for `torch.optim`: `params`, `lr`, `weight_decay`, and for the schedules and for reading `peak`, `floor`
         and `names`.
     """
-    in_layer = re.compile(rf"^(?:{re.escape(model.base_model_prefix)}\.)?layers\.(\d+)\.")
     encoder_prefix = f"{model.base_model_prefix}."
-    depth = model.config.num_hidden_layers
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        layer = in_layer.match(name)
-        peak = lr * layer_decay ** (depth - int(layer[1])) if layer else lr
+        peak = lr * layer_decay ** model.layers_above(name)
         if not name.startswith(encoder_prefix):
             peak *= head_factor
         exempt = exclude_bias_and_norm and (parameter.ndim <= 1 or name.endswith(".bias"))
@@ -96,13 +72,6 @@ def build_optimizer(
         raise ValueError(f"optim.optimizer is {kind!r}: choose {' or '.join(OPTIMIZERS)}")
     own = {"epsilon": epsilon, "epsilon_after_correction": epsilon_after_correction}
     return OPTIMIZERS[kind]([group | own for group in groups], betas=betas, eps=epsilon)
-
-
-def set_step(optimizer: torch.optim.Optimizer, step: int, warmup: int, total: int) -> None:
-    """Prepares the update that follows `step` completed ones: cosine learning rate and epsilon of every group."""
-    set_epsilon(optimizer, step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, group["peak"], warmup, total, group["floor"])
 
 
 def set_epsilon(optimizer: torch.optim.Optimizer, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Small classifiers of frozen features that gradient descent trains: of patch tokens, and of all layers (SUPERB)."""
+"""Small classifiers of frozen features that gradient descent trains: of tokens, and of all layers (SUPERB)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROJECTION_SIZE = 256  # of SUPERB's downstream models
 
 
 class AttentiveProbe(nn.Module):
-    """Standardised patch tokens, pooled by learned attention, then a linear classifier.
+    """Standardised tokens, pooled by learned attention, then a linear classifier.
 
     Args:
         feature_shape: (L, D) of the tokens of a clip.
@@ -28,9 +28,9 @@ class AttentiveProbe(nn.Module):
         self.pooler = AttentivePooling(hidden_size)
         self.classifier = nn.Linear(hidden_size, num_classes)
 
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+    def forward(self, content: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, C) logits."""
-        tokens = self.norm(patches.transpose(1, 2)).transpose(1, 2)
+        tokens = self.norm(content.transpose(1, 2)).transpose(1, 2)
         return self.classifier(self.pooler(tokens, None))
 
 
@@ -59,20 +59,20 @@ class WeightedLayers(nn.Module):
 def layer_means(
     encoder: PreTrainedModel, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Mean over the real patch tokens of what every layer of an encoder gives, before the final norm.
+    """Mean over the real time steps of what every layer of an encoder gives, before the final norm.
 
     Differs from s3prl, SUPERB's toolkit, where special tokens count as frames and the encoder sees the padding.
 
     Args:
-        input_values: (B, T, F).
+        input_values: (B, T, F) or (B, T).
         attention_mask: (B, T), 1 = real frame.
     Returns:
         (B, layers, D) float32.
     """
-    output = encoder(input_values, attention_mask=attention_mask, output_hidden_states=True)
-    layers = torch.stack(output.hidden_states[1:], dim=1)[:, :, encoder.config.num_special_tokens :].float()
-    token_mask = None if output.token_mask is None else output.token_mask.repeat_interleave(layers.shape[1], dim=0)
-    return masked_mean(layers.flatten(0, 1), token_mask).unflatten(0, layers.shape[:2])
+    steps, is_real = encoder.steps(input_values, attention_mask, layers=encoder.layer_indices)
+    num_layers = steps.shape[1]
+    of_each_layer = is_real.repeat_interleave(num_layers, dim=0)
+    return masked_mean(steps.float().flatten(0, 1), of_each_layer).unflatten(0, (-1, num_layers))
 
 
 class WeightedLayersClassifier(nn.Module):
@@ -84,16 +84,21 @@ class WeightedLayersClassifier(nn.Module):
         super().__init__()
         self.config = encoder.config
         self.encoder = encoder
-        self.head = WeightedLayers((encoder.config.num_hidden_layers, encoder.config.hidden_size), num_classes)
+        self.head = WeightedLayers((len(encoder.layer_indices), encoder.config.hidden_size), num_classes)
 
     @property
     def base_model(self) -> PreTrainedModel:
         return self.encoder
 
+    def layers_above(self, name: str) -> int:
+        """Blocks of the encoder above a parameter, its own included; 0 for the head."""
+        prefix = f"{self.base_model_prefix}."
+        return self.encoder.layers_above(name.removeprefix(prefix)) if name.startswith(prefix) else 0
+
     def forward(
         self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> SequenceClassifierOutput:
-        """(B, T, F) and (B, T) -> logits (B, C)."""
+        """(B, T, F) or (B, T), and (B, T) -> logits (B, C)."""
         return SequenceClassifierOutput(logits=self.head(layer_means(self.encoder, input_values, attention_mask)))
 
 

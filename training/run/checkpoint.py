@@ -20,10 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import SequenceFeatureExtractor
 
-from training.data.rows import BEGINNING, Position
+from training.data.stream import BEGINNING, Position
 from training.objectives import Objective
 from training.optim.schedules import Schedule
-from training.settings.recipe import PretrainArguments, build_arguments, dump_arguments, write_arguments
+from training.settings.pretraining import PretrainArguments
+from training.settings.recipe import build_arguments, dump_arguments, write_arguments
 
 MODEL_FILE = "model.safetensors"
 TEACHER_FILE = "teacher.safetensors"

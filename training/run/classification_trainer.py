@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset, Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from training.data.augment import AugmentArguments, random_mixup, spec_augment
 from training.objectives.classification import get_loss
@@ -50,11 +50,32 @@ class RecipeSchedule(LRScheduler):
 
     def get_lr(self) -> list[float]:
         self.schedule.set_step(self.optimizer, self.last_epoch)
+        return self.get_last_lr()
+
+    def get_last_lr(self) -> list[float]:
+        """The rates in force, which an evaluation may have changed since the last update."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict:
-        """Only the number of updates: the rates of our schedules for `Trainer` follow from it."""
-        return {"last_epoch": self.last_epoch}
+        """The number of updates and the schedule's own state; the rates are in the optimiser's."""
+        return {"last_epoch": self.last_epoch, "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes back what `state_dict` gave; the schedules of earlier versions had no state."""
+        self.last_epoch = state_dict["last_epoch"]
+        self.schedule.load_state_dict(state_dict.get("schedule", {}))
+
+
+class ScheduleObserver(TrainerCallback):
+    """Tells a schedule how good the model is after each evaluation, by the metric that picks the checkpoint."""
+
+    def __init__(self, schedule: Schedule):
+        self.schedule = schedule
+
+    def on_evaluate(self, args, state, control, metrics: dict[str, float], **kwargs) -> None:
+        score = metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}")
+        if score is not None:  # other clips are measured too, when the run is over
+            self.schedule.observe(score)
 
 
 class ClassificationTrainer(Trainer):
@@ -75,6 +96,7 @@ class ClassificationTrainer(Trainer):
         **kwargs,
     ):
         super().__init__(*args, callbacks=[means], compute_metrics=means.compute_metrics, **kwargs)
+        self.add_callback(ScheduleObserver(self.lr_scheduler.schedule))
         self.sampler = sampler
         self.means = means
         self.test_dataset = test_dataset

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from accelerate import Accelerator
 
-from training.data.rows import ClipStream
+from training.data.stream import ClipStream
 from training.objectives import Objective
 from training.run.seeding import seeded_generator
 
@@ -44,10 +44,9 @@ class HeldOutClips:
         model.eval()
         sums, num_batches = {}, torch.zeros((), device=accelerator.device)
         for index, batch in enumerate(self.stream):
-            clips = {"input_values": batch.input_values.to(accelerator.device, non_blocking=True)}
             generator = seeded_generator(self.seed, index, accelerator.process_index)
             with accelerator.autocast():
-                logs = objective.evaluate(model, clips, generator)
+                logs = objective.evaluate(model, batch.on(accelerator.device), generator)
             for name, value in logs.items():
                 sums[name] = sums.get(name, 0.0) + value.to(accelerator.device, torch.float32)
             num_batches += 1

@@ -19,35 +19,61 @@ from transformers import (
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 
-from modeling_sslam import SslamFeatureExtractor
+import modeling_sslam  # noqa: F401  (registers the families)
 from modeling_sslam.official.checkpoints import load_official
 from training.run.checkpoint import TEACHER_FILE
-from training.settings.recipe import DataArguments, ModelArguments
+from training.settings.data import ClipArguments
+from training.settings.pretraining import ModelArguments
 
 logger = logging.getLogger(__name__)
 
 TeacherWeights = dict[str, Tensor] | None
 
 
-def build_feature_extractor(data: DataArguments, config: PreTrainedConfig) -> SequenceFeatureExtractor:
+def build_feature_extractor(data: ClipArguments, config: PreTrainedConfig) -> SequenceFeatureExtractor:
     """What turns waveforms into the model's input, in training as later in use: the extractor of the model's family.
 
-    An extractor that standardises every clip gets no length from random crops: whole clips are to be heard later.
+    An extractor without statistics of a data set, which needs no length, gets none from random crops: whole clips are
+    to be heard later.
 
     Raises:
         ValueError: statistics for a family that standardises every clip by itself.
     """
     extractor_class = FEATURE_EXTRACTOR_MAPPING[type(config)]
-    settings = {"sampling_rate": data.sampling_rate, "num_mel_bins": config.num_mel_bins}
     statistics = {name: value for name, value in (("mean", data.mean), ("std", data.std)) if value is not None}
-    if issubclass(extractor_class, SslamFeatureExtractor):
-        settings["target_length"] = data.target_length
-        return extractor_class.from_preset(data.normalization, **settings, **statistics)
-    if statistics:
+    if unknown := [name for name in statistics if name not in extractor_class.statistics]:
         raise ValueError(
-            f"data.{' and data.'.join(statistics)}: {config.model_type} standardises every clip by itself, remove them"
+            f"data.{' and data.'.join(unknown)}: {config.model_type} standardises every clip by itself, remove them"
         )
-    return extractor_class(target_length=None if data.crop == "random" else data.target_length, **settings)
+    hears_whole_clips = data.crops_anywhere and not extractor_class.statistics
+    fields = {
+        "sampling_rate": data.sampling_rate,
+        "target_length": None if hears_whole_clips else data.target_length,
+        **config.extractor_fields(),
+        **statistics,
+    }
+    if extractor_class.PRESETS:
+        return extractor_class.from_preset(data.normalization, **fields)
+    return extractor_class(**fields)
+
+
+def build_config(model_type: str, options: dict) -> PreTrainedConfig:
+    """The configuration of a new model.
+
+    Args:
+        model_type: family.
+        options: fields of its configuration.
+    Raises:
+        ValueError: unknown family or field.
+    """
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(f"model.model_type is {model_type!r}, which no registered family has")
+    config_class = CONFIG_MAPPING[model_type]
+    of_every_model = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    known = [field.name for field in dataclasses.fields(config_class) if field.name not in of_every_model]
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(f"unknown field of section model: {', '.join(unknown)}; known: {', '.join(known)}")
+    return config_class(**options)
 
 
 def build_model(
@@ -63,15 +89,9 @@ def build_model(
     """
     if resume_from is not None:
         return AutoModelForPreTraining.from_config(AutoConfig.from_pretrained(resume_from)), None
-    if arguments.model_type not in CONFIG_MAPPING:
-        raise ValueError(f"model.model_type is {arguments.model_type!r}, which no registered family has")
-    config_class = CONFIG_MAPPING[arguments.model_type]
-    of_every_model = {field.name for field in dataclasses.fields(PreTrainedConfig)}
-    known = [field.name for field in dataclasses.fields(config_class) if field.name not in of_every_model]
-    if unknown := sorted(set(arguments.options) - set(known)):
-        raise ValueError(f"unknown field of section model: {', '.join(unknown)}; known: {', '.join(known)}")
+    config = build_config(arguments.model_type, arguments.options)
     if arguments.init_from is None:
-        return AutoModelForPreTraining.from_config(config_class(**arguments.options)), None
+        return AutoModelForPreTraining.from_config(config), None
     source = pathlib.Path(arguments.init_from)
     if not source.exists():
         raise ValueError(f"model.init_from is {arguments.init_from!r}: there is no such file or folder")

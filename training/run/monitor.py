@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
-from training.settings.recipe import PretrainArguments
+from training.settings.pretraining import PretrainArguments
 
 MIN_LOSS_SCALE = 1e-6  # of the official fp16 runs
 

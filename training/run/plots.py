@@ -24,18 +24,18 @@ COLOURS = ("#9aa0a6", "#1a73e8", "#d93025", "#188038")
 
 
 def plot_masked_spectrogram(
-    path: pathlib.Path, input_values: torch.Tensor, bool_masked_pos: torch.Tensor, patch_size: int
+    path: pathlib.Path, input_values: torch.Tensor, bool_masked_pos: torch.Tensor, patch_size: tuple[int, int]
 ) -> None:
     """A clip as the teacher sees it, and what one masked clone leaves the student.
 
     Args:
         input_values: (T, F) normalised log-mel spectrogram.
         bool_masked_pos: (L,) True = masked, time-major.
-        patch_size: side of a patch, in frames and mel bins.
+        patch_size: of a patch, in frames and mel bins.
     """
-    num_bins = input_values.shape[1]
-    mask = bool_masked_pos.cpu().reshape(-1, num_bins // patch_size)
-    mask = mask.repeat_interleave(patch_size, 0).repeat_interleave(patch_size, 1)
+    num_frames, num_bins = patch_size
+    mask = bool_masked_pos.cpu().reshape(-1, input_values.shape[1] // num_bins)
+    mask = mask.repeat_interleave(num_frames, 0).repeat_interleave(num_bins, 1)
     clip = input_values.cpu()[: len(mask)]
     figure, axes = plt.subplots(2, 1, figsize=(8, 5.5), sharex=True, layout="constrained")
     limits = _limits(clip)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from training.data.augment import AugmentArguments
-from training.data.labelled import LabelledDataArguments
 from training.run.averaging import AverageArguments
-from training.settings.recipe import EvaluationArguments, OptimArguments
+from training.settings.data import EvaluationArguments, LabelledDataArguments
+from training.settings.optim import FinetuneOptimArguments
 
 
 @dataclasses.dataclass
@@ -16,6 +16,7 @@ class ClassifierArguments:
 
     Attributes:
         init_from: `save_pretrained` folder of any of our models; its student encoder is taken, its decoder left out.
+        model_type: family of a classifier that starts from random weights, where `init_from` is empty.
         head: "own", the classifier of the model's family, or "weighted_layers", which reads all layers
             (`training/probes/trained.py`).
         freeze_encoder: train the head only, its norm included. The encoder stays in training mode, as in the official
@@ -24,47 +25,10 @@ class ClassifierArguments:
     """
 
     init_from: str = ""
+    model_type: str | None = None
     head: str = "own"
     freeze_encoder: bool = False
     options: dict = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass
-class FinetuneOptimArguments(OptimArguments):
-    """The optimiser and the loss; `OptimArguments` with the defaults of fine-tuning, and:
-
-    Attributes:
-        schedule: "cosine", or "epochs", which multiplies the rate by `decay` after `decay_first` epochs and after each
-            further `decay_every`.
-        epochs: of the run, in place of `total_steps`.
-        head_factor: of the learning rate of everything outside the encoder.
-        layer_decay: factor of the learning rate from one encoder layer to the one below it.
-        loss: "bce_per_label", "bce_per_clip", "bce_mean" or "cross_entropy", see `objectives/classification.py`.
-        label_smoothing: of cross-entropy, in training only.
-    """
-
-    learning_rate: float = 5e-5
-    floor: float = 1e-6
-    warmup_steps: int = 4_000
-    total_steps: int = 40_000
-    epochs: int | None = None
-    decay_first: int = 10
-    decay_every: int = 5
-    decay: float = 0.5
-    clip_norm: float = 0.0
-    head_factor: float = 1.0
-    layer_decay: float = 0.65
-    loss: str = "bce_per_label"
-    label_smoothing: float = 0.0
-
-    def __post_init__(self):
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"optim.epochs is {self.epochs}: it must be at least 1, or null for optim.total_steps")
-        super().__post_init__()
-
-    def num_updates(self, updates_per_epoch: int) -> int:
-        """Of the whole run."""
-        return self.total_steps if self.epochs is None else self.epochs * updates_per_epoch
 
 
 @dataclasses.dataclass

@@ -1,20 +1,20 @@
 import pytest
 import torch
 
-from modeling_sslam import SslamFeatureExtractor
+from modeling_sslam import KaldiFbankFeatureExtractor
 from modeling_sslam.audioset_labels import AUDIOSET_LABELS
+from modeling_sslam.feature_extraction_waveform import WaveformFeatureExtractor
 from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_clips
 from training.data.augment import AugmentArguments
 from training.data.labelled import (
     LabelledClips,
-    LabelledDataArguments,
     SeededSampler,
     inverse_frequency_weights,
     label_indices,
     label_names,
     load_labelled_rows,
 )
-from training.settings.recipe import EvaluationArguments
+from training.settings.data import EvaluationArguments, LabelledDataArguments
 from training.synthesize import EVENTS
 
 
@@ -27,7 +27,7 @@ def labelled(clips_csv, kind="event", **augmentation) -> LabelledClips:
     data = LabelledDataArguments(**data_section(clips_csv, kind))
     rows = load_labelled_rows(data)
     classes = label_names(data, rows.names)
-    extractor = SslamFeatureExtractor(target_length=TARGET_LENGTH)
+    extractor = KaldiFbankFeatureExtractor(target_length=TARGET_LENGTH)
     indices = label_indices(rows.names, classes)
     return LabelledClips(rows.rows, indices, len(classes), extractor, data.audio_column, **augmentation)
 
@@ -122,3 +122,17 @@ def test_evaluation_on_the_training_clips_is_refused(clips_csv):
         EvaluationArguments(filters=data.filters).applied_to(data)
     changed = EvaluationArguments(**evaluation_section("event")).applied_to(data)
     assert (changed.path, changed.filters["split"]) == (data.path, ["test"])
+
+
+def test_hidden_bands_are_silent(clips_csv):
+    clips = labelled(clips_csv, augment=AugmentArguments(frequency_mask=24))
+    plain, augmented = clips[3]["input_values"], clips[3, 7]["input_values"]
+    assert (augmented[plain != augmented] == clips.feature_extractor.silence).all()
+
+
+def test_waveforms_have_no_bands(clips_csv):
+    clips = labelled(clips_csv, augment=AugmentArguments(frequency_mask=24))
+    clips.feature_extractor = WaveformFeatureExtractor(target_length=4000)
+    assert clips[3]["input_values"].shape == (4000,)
+    with pytest.raises(ValueError, match="SpecAugment .* is made for spectrograms, but this model hears waveforms"):
+        clips[3, 7]

@@ -2,12 +2,12 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 
 from modeling_sslam import EatConfig, EatModel, SslamForPreTraining
+from modeling_sslam.tokens_masks import kept_tokens
 from tests.conftest import tiny_config
 from training.objectives import build_objective
-from training.objectives.sslam import average_layers, instance_norm, spread, squared_error
+from training.objectives.latent_regression import average_layers
 
 STAGES = ("sslam_stage1", "sslam_stage2")
 
@@ -22,36 +22,6 @@ def run(stage: str, spectrograms: torch.Tensor, seed: int = 0, **fields):
     model, objective = build(stage, **fields)
     generator = torch.Generator().manual_seed(seed)
     return objective(model, {"input_values": spectrograms}, generator)
-
-
-def test_instance_norm_is_over_tokens():
-    normed = instance_norm(torch.tensor([[[1.0, 5.0], [3.0, 5.0]]]))
-    assert torch.allclose(normed, torch.tensor([[[-1.0, 0.0], [1.0, 0.0]]]), atol=1e-4)
-
-
-def test_instance_norm_equals_torch(generator):
-    tokens = torch.randn(2, 10, 4, generator=generator)
-    expected = nn.functional.instance_norm(tokens.transpose(1, 2)).transpose(1, 2)
-    assert torch.allclose(instance_norm(tokens), expected, atol=1e-5)
-
-
-def test_average_layers_is_normalised_over_channels(generator):
-    target = average_layers(tuple(torch.randn(3, 2, 10, 8, generator=generator)))
-    assert target.mean(-1).abs().max() < 1e-5
-    assert torch.allclose(target.var(-1, correction=0), torch.ones(2, 10), atol=1e-3)
-
-
-def test_squared_error_by_hand():
-    error = squared_error(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.zeros(4))
-    assert error.item() == pytest.approx((1 + 4 + 9 + 16) / 2)
-    assert squared_error(torch.ones(4), torch.zeros(4), scale=1.0).item() == 4.0
-
-
-def test_spread_counts_tokens_as_often_as_told(generator):
-    tokens = torch.randn(2, 5, 3, generator=generator)
-    counts = torch.tensor([[1, 0, 2, 1, 0], [0, 3, 1, 0, 1]])
-    repeated = tokens.flatten(0, 1).repeat_interleave(counts.flatten(), dim=0)
-    assert spread(tokens, counts).item() == pytest.approx((repeated.var(0) + 1e-6).sqrt().mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -125,7 +95,7 @@ def test_retention_target_is_own_inside_the_windows_and_a_mean_outside(spectrogr
 
     dropped = torch.zeros(3, 8, 8, dtype=torch.bool)
     dropped[:, window] = True
-    foreign = objective.targets(spectrograms, bool_dropped_pos=dropped.flatten(1))[0].unflatten(1, (4, 8))
+    foreign = objective.targets(spectrograms, kept_tokens(dropped.flatten(1)))[0].unflatten(1, (4, 8))
     expected = (own[:, outside] + foreign.roll(1, dims=0)) / 2
     assert torch.allclose(grid[:, outside], expected, atol=1e-6)
 
@@ -147,7 +117,7 @@ def test_windows_can_differ_between_clips(spectrograms):
     # Mixture 1 holds clip 0 outside the windows of mixture 1.
     dropped = torch.zeros(1, 8, 8, dtype=torch.bool)
     dropped[:, [1, 2, 4, 5]] = True
-    foreign = objective.targets(spectrograms[:1], bool_dropped_pos=dropped.flatten(1))[0]
+    foreign = objective.targets(spectrograms[:1], kept_tokens(dropped.flatten(1)))[0]
     own = terms.patch_target[1].unflatten(0, (8, 8))[[0, 3, 6, 7]].flatten(0, 1)
     got = terms.retention_target[1].unflatten(0, (8, 8))[[0, 3, 6, 7]].flatten(0, 1)
     assert torch.allclose(got, (own + foreign[0]) / 2, atol=1e-5)
@@ -196,7 +166,7 @@ def test_the_model_gets_indices_in_place_of_a_mask(spectrograms):
         return model(**inputs)
 
     objective(wrapped, {"input_values": spectrograms}, torch.Generator().manual_seed(0))
-    assert given.keys() == {"input_values", "visible_indices", "generator"}
+    assert given.keys() == {"input_values", "kept_indices", "generator"}
 
 
 def test_a_model_of_another_family_is_refused():

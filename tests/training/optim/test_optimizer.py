@@ -1,12 +1,13 @@
-"""Schedule, parameter groups, and the official form of AdamW."""
+"""Parameter groups, and the official form of AdamW."""
 
 import math
 
-import pytest
 import torch
+from torch import nn
 
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining
-from training.optim.optimizer import build_optimizer, learning_rate, parameter_groups, set_step
+from training.optim.optimizer import build_optimizer, parameter_groups
+from training.optim.schedules import learning_rate, set_step
 
 SIZES = {
     "hidden_size": 16,
@@ -17,20 +18,6 @@ SIZES = {
     "decoder_hidden_size": 16,
     "decoder_num_layers": 2,
 }
-
-
-def test_learning_rate_by_hand():
-    peak, warmup, total, floor = 1e-3, 10, 110, 1e-4
-    assert learning_rate(0, peak, warmup, total, floor) == floor
-    assert learning_rate(5, peak, warmup, total, floor) == pytest.approx(5.5e-4)
-    assert learning_rate(10, peak, warmup, total, floor) == pytest.approx(peak)
-    assert learning_rate(60, peak, warmup, total, floor) == pytest.approx(5.5e-4)
-    assert learning_rate(110, peak, warmup, total, floor) == pytest.approx(0.1 * peak)
-
-
-def test_a_peak_below_the_floor_is_constant():
-    rates = {learning_rate(step, 1e-7, 10, 100, 1e-6) for step in range(100)}
-    assert all(rate == pytest.approx(1e-7) for rate in rates)
 
 
 def test_everything_decays_by_default():
@@ -63,11 +50,30 @@ def test_decoder_layers_are_no_encoder_layers():
     assert decoder["peak"] == 1.0
 
 
+def test_the_model_says_how_deep_a_parameter_lies():
+    """A model without numbered layers."""
+
+    class Model(nn.Module):
+        base_model_prefix = "encoder"
+
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.ModuleDict({"low": nn.Linear(2, 2, bias=False), "high": nn.Linear(2, 2, bias=False)})
+            self.head = nn.Linear(2, 2, bias=False)
+
+        def layers_above(self, name: str) -> int:
+            return {"encoder.low.weight": 2, "encoder.high.weight": 1}.get(name, 0)
+
+    groups = parameter_groups(Model(), 1.0, 0.0, layer_decay=0.5, head_factor=3.0)
+    peaks = {name: group["peak"] for group in groups for name in group["names"]}
+    assert peaks == {"encoder.low.weight": 0.25, "encoder.high.weight": 0.5, "head.weight": 3.0}
+
+
 def test_frozen_parameters_are_left_out():
     model = SslamForAudioClassification(SslamConfig(**SIZES))
     model.sslam.requires_grad_(False)
     (group,) = parameter_groups(model, 1e-3, 0.0)
-    assert sorted(group["names"]) == ["classifier.bias", "classifier.weight", "norm.bias", "norm.weight"]
+    assert {name.split(".")[0] for name in group["names"]} == {"classifier"}
 
 
 def test_epsilon_after_the_correction_is_torchs_own():

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from training.optim.optimizer import build_optimizer
-from training.optim.schedules import EpochSchedule, PlateauSchedule, build_schedule
-from training.settings.recipe import OptimArguments
+from training.optim.schedules import CosineSchedule, EpochSchedule, PlateauSchedule, build_schedule, learning_rate
+from training.settings.optim import FinetuneOptimArguments, OptimArguments
 
 
 def optimizer_of(*peaks: float) -> torch.optim.Optimizer:
@@ -19,6 +19,20 @@ def rates(schedule, optimizer, steps) -> list[float]:
         schedule.set_step(optimizer, step)
         found.append(optimizer.param_groups[-1]["lr"])
     return found
+
+
+def test_learning_rate_by_hand():
+    peak, warmup, total, floor = 1e-3, 10, 110, 1e-4
+    assert learning_rate(0, peak, warmup, total, floor) == floor
+    assert learning_rate(5, peak, warmup, total, floor) == pytest.approx(5.5e-4)
+    assert learning_rate(10, peak, warmup, total, floor) == pytest.approx(peak)
+    assert learning_rate(60, peak, warmup, total, floor) == pytest.approx(5.5e-4)
+    assert learning_rate(110, peak, warmup, total, floor) == pytest.approx(0.1 * peak)
+
+
+def test_a_peak_below_the_floor_is_constant():
+    rates = {learning_rate(step, 1e-7, 10, 100, 1e-6) for step in range(100)}
+    assert all(rate == pytest.approx(1e-7) for rate in rates)
 
 
 def test_warmup_in_blocks_begins_with_rate_zero():
@@ -36,6 +50,16 @@ def test_the_rate_is_halved_after_the_patience():
         found += rates(schedule, optimizer, [step])
         schedule.observe(score)
     assert found == [1, 1, 1, 1, 1, 0.5]
+
+
+def test_a_loss_with_a_minus_that_stays_is_no_improvement():
+    optimizer = optimizer_of(1.0)
+    schedule = PlateauSchedule(optimizer, warmup=0, block=1, patience=0)
+    found = []
+    for step, score in enumerate([-2.0, -1.9, -1.8999, -1.9]):
+        found += rates(schedule, optimizer, [step])
+        schedule.observe(score)
+    assert found == [1, 1, 1, 0.5]
 
 
 def test_a_block_of_the_warmup_undoes_a_halving():
@@ -80,9 +104,30 @@ def test_a_block_of_the_warmup_undoes_the_factors_of_epochs():
     assert rates(schedule, optimizer, range(10)) == [0, 0, 0, 0.5, 0.25, 0.25, 1, 1, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("arguments_class", [OptimArguments, FinetuneOptimArguments])
+def test_the_registry_is_one_for_pretraining_and_fine_tuning(arguments_class):
+    def build(**fields):
+        return build_schedule(arguments_class(warmup_steps=0, **fields), optimizer_of(1.0), 90, updates_per_epoch=3)
+
+    cosine = build()
+    assert isinstance(cosine, CosineSchedule)
+    assert cosine.total == 90
+    plateau = build(schedule="plateau", patience=7)
+    assert isinstance(plateau, PlateauSchedule)
+    assert plateau.patience == 7
+
+
+def test_epochs_are_those_of_fine_tuning():
+    optim = FinetuneOptimArguments(schedule="epochs", warmup_steps=0, decay_first=4)
+    schedule = build_schedule(optim, optimizer_of(1.0), 90, updates_per_epoch=3)
+    assert (schedule.updates_per_epoch, schedule.first) == (3, 4)
+
+
 def test_settings_that_cannot_be_used():
-    with pytest.raises(ValueError, match="optim.schedule is 'linear': choose cosine or plateau"):
-        build_schedule(OptimArguments(schedule="linear", warmup_steps=0), optimizer_of(1.0))
+    with pytest.raises(ValueError, match="optim.schedule is 'linear': choose one of cosine, plateau, epochs"):
+        build_schedule(OptimArguments(schedule="linear", warmup_steps=0), optimizer_of(1.0), 10)
+    with pytest.raises(ValueError, match="pretraining reads an endless stream, which has no epochs: choose cosine"):
+        build_schedule(OptimArguments(schedule="epochs", warmup_steps=0), optimizer_of(1.0), 10)
     with pytest.raises(ValueError, match="warmup_steps is 60: schedule 'plateau' needs a multiple of .* which is 50"):
         OptimArguments(schedule="plateau", warmup_steps=60)
     with pytest.raises(ValueError, match="optim.optimizer is 'sgd': choose adamw or adam"):

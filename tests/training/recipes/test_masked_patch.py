@@ -3,11 +3,10 @@
 import pathlib
 
 import pytest
-import yaml
 from transformers import AutoConfig
 
 from training.objectives import OBJECTIVES
-from training.settings.recipe import dump_arguments, load_arguments
+from training.settings.recipe import dump_arguments, load_arguments, read_sections
 
 RECIPES = pathlib.Path(__file__).parents[3] / "training" / "recipes"
 PROCESSES = {"axlstm_base": 8}
@@ -24,10 +23,10 @@ def test_published_recipes(family, size):
     config = AutoConfig.for_model(family, **arguments.model.options)
     assert config.to_dict() == getattr(type(config), size)().to_dict()
     objective = OBJECTIVES[arguments.objective.name].config_class(**arguments.objective.options)
-    assert objective.loss_on == "all"
+    assert (objective.loss_on, objective.mask_ratio) == ("all", 0.5)
     assert arguments.data.batch_size * PROCESSES.get(path.stem, 4) == GLOBAL_BATCH
     assert arguments.optim.learning_rate == 1.5e-4 * GLOBAL_BATCH / 256
     steps_per_epoch = CLIPS // GLOBAL_BATCH
     assert (arguments.optim.warmup_steps, arguments.optim.total_steps) == (10 * steps_per_epoch, 100 * steps_per_epoch)
     assert arguments.data.target_length == config.window_frames
-    assert yaml.safe_load(path.read_text()).keys() == dump_arguments(arguments).keys() - {"evaluation"}
+    assert read_sections(path).keys() == dump_arguments(arguments).keys() - {"evaluation"}

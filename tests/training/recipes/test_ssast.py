@@ -6,8 +6,8 @@ import pytest
 
 from modeling_sslam import SsastConfig
 from modeling_sslam.feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS
-from training.finetune import FinetuneArguments
 from training.objectives.ssast import SsastObjectiveConfig
+from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import load_arguments
 
 RECIPES = pathlib.Path(__file__).parents[3] / "training" / "recipes"

@@ -4,10 +4,12 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from tests.pretraining import arguments, settings, write_clips
-from training.data.rows import RowBatches, load_rows
+from training.data.rows import load_rows
+from training.data.stream import RowBatches
 from training.pretrain import pretrain
 from training.run.monitor import read_metrics
-from training.settings.recipe import PretrainArguments, build_arguments
+from training.settings.pretraining import PretrainArguments
+from training.settings.recipe import build_arguments
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +37,12 @@ def test_one_epoch_ends_with_a_smaller_batch(folders):
 
 
 def test_evaluations_are_logged_and_halve_the_rate(folders, tmp_path):
-    pretrain(plateau(folders, tmp_path, run__log_every=100, run__checkpoint_every=6, optim__learning_rate=1e-12))
+    pretrain(plateau(folders, tmp_path, run__log_every=100, run__checkpoint_every=6, optim__learning_rate=1e-7))
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [line["step"] for line in lines] == [2, 4, 6]
-    # At so low a rate the model stays as it is, and with the same masks so does the loss: no improvement.
-    assert [line["evaluation_loss"] for line in lines] == pytest.approx([lines[0]["evaluation_loss"]] * 3, rel=1e-5)
-    assert [line["learning_rate"] for line in lines] == pytest.approx([0, 1e-12, 1e-12 / 2])
+    # At so low a rate the model hardly moves, and with the same masks neither does the loss: no improvement.
+    assert [line["evaluation_loss"] for line in lines] == pytest.approx([lines[0]["evaluation_loss"]] * 3, rel=1e-4)
+    assert [line["learning_rate"] for line in lines] == pytest.approx([0, 1e-7 / 2, 1e-7 / 4], abs=0)
 
 
 def test_a_resumed_run_goes_on_exactly(folders, tmp_path):

@@ -19,7 +19,9 @@ def picture(tmp_path):
 def test_masked_spectrogram(picture):
     mask = torch.ones(6 * 8, dtype=torch.bool)
     mask[:10] = False
-    plot_masked_spectrogram(picture, torch.randn(100, 128), mask, patch_size=16)  # 100 frames: 4 beyond the last patch
+    plot_masked_spectrogram(
+        picture, torch.randn(100, 128), mask, patch_size=(16, 16)
+    )  # 100 frames: 4 beyond the last patch
 
 
 def test_mixture(picture):

@@ -1,13 +1,19 @@
-"""Recipes: strict reading, overrides, and the way back to YAML."""
+"""Recipes: strict reading, bases, overrides, and the way back to YAML."""
 
 import pathlib
 
 import pytest
-import yaml
 
 from modeling_sslam import SslamConfig
 from training.objectives import OBJECTIVES
-from training.settings.recipe import build_arguments, dump_arguments, load_arguments, write_arguments
+from training.settings.finetuning import FinetuneArguments
+from training.settings.recipe import (
+    build_arguments,
+    dump_arguments,
+    load_arguments,
+    read_sections,
+    write_arguments,
+)
 
 RECIPES = sorted((pathlib.Path(__file__).parents[3] / "training" / "recipes").glob("sslam_*.yaml"))
 
@@ -47,6 +53,49 @@ def test_written_settings_repeat_the_run(recipe, tmp_path):
     assert build_arguments(dump_arguments(arguments)) == arguments
 
 
+def write(folder: pathlib.Path, **recipes: str) -> pathlib.Path:
+    """Writes recipes by name; the path of the last one."""
+    for name, text in recipes.items():
+        path = folder / f"{name}.yaml"
+        path.write_text(text)
+    return path
+
+
+def test_a_recipe_changes_fields_of_its_base(recipe, tmp_path):
+    middle = "base: recipe.yaml\nmodel: {num_hidden_layers: 2}\nobjective: {clones: 8}\ndata: {filters: {fold: [1]}}\n"
+    path = write(tmp_path, middle=middle, last="base: middle.yaml\ndata: {path: other, filters: {kind: [event]}}\n")
+    arguments = load_arguments(path, ["model.hidden_size=64"])
+    assert arguments.model.options == {"hidden_size": 64, "num_hidden_layers": 2}
+    assert (arguments.objective.name, arguments.objective.options) == ("sslam_stage1", {"clones": 8})
+    assert (arguments.data.format, arguments.data.path) == ("folder", "other")
+    assert arguments.data.filters == {"fold": [1], "kind": ["event"]}
+    assert arguments.optim == load_arguments(recipe).optim
+
+
+def test_what_is_no_mapping_replaces_what_the_base_has(tmp_path):
+    path = write(tmp_path, base="data: {filters: {fold: [1, 2]}, std: 4.0}", last="base: base.yaml\ndata: {std: null}")
+    assert read_sections(path) == {"data": {"filters": {"fold": [1, 2]}, "std": None}}
+    path = write(tmp_path, last="base: base.yaml\ndata: {filters: {fold: [3]}}")
+    assert read_sections(path)["data"]["filters"] == {"fold": [3]}
+
+
+def test_bases_that_lead_nowhere(tmp_path):
+    path = write(tmp_path, one="base: two.yaml", two="base: three.yaml", three="base: two.yaml")
+    with pytest.raises(ValueError, match="each other's base: three.yaml -> two.yaml -> three.yaml"):
+        load_arguments(path)
+    with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
+        load_arguments(write(tmp_path, one="base: nowhere.yaml"))
+    with pytest.raises(ValueError, match="base.yaml holds a list: it must be a mapping of sections"):
+        load_arguments(write(tmp_path, base="[1, 2]", one="base: base.yaml"))
+
+
+@pytest.mark.parametrize("field", ["crop=random", "shuffle_buffer=10"])
+def test_fine_tuning_refuses_what_only_pretraining_has(field):
+    name = field.partition("=")[0]
+    with pytest.raises(ValueError, match=f"unknown field of section data: {name}; known: format, path"):
+        load_arguments(None, [f"data.{field}"], FinetuneArguments)
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_published_recipes(path):
     """Every field exists, and the class term weighs as much as in the official runs: 192 rows a device batch."""
@@ -56,7 +105,7 @@ def test_published_recipes(path):
     assert SslamConfig(**arguments.model.options).to_dict() == sizes.to_dict()
     copies = 2 if arguments.objective.name == "sslam_stage2" else 1
     assert arguments.data.batch_size * copies * objective.clones == objective.class_loss_rows == 192
-    assert yaml.safe_load(path.read_text()).keys() == dump_arguments(arguments).keys() - {"evaluation"}
+    assert read_sections(path).keys() == dump_arguments(arguments).keys() - {"evaluation"}
 
 
 @pytest.mark.parametrize(

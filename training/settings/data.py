@@ -1,0 +1,136 @@
+"""Section `data` of the recipes: where clips come from, how they become what a model hears, and their labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from modeling_sslam.audioset_labels import AUDIOSET_LABELS
+
+CROPS = ("first", "random")
+LABEL_SETS = {"audioset": AUDIOSET_LABELS}
+
+
+@dataclasses.dataclass
+class ClipArguments:
+    """Where the clips come from and how they become the input of a model.
+
+    Attributes:
+        format: "hub" (data set of parquet or tar files), "parquet", "webdataset", "folder" or "csv".
+        path: hub name, glob of parquet or tar files, folder of audio files, or CSV file.
+        name, split: configuration and split of a hub data set.
+        audio_column: column with the audio; in tar files that is the file extension.
+        file_column: column of a CSV with the file name.
+        audio_root: folder to which these names are relative; that of the CSV where not given.
+        filters: column name -> values of the rows to keep, as in `{fold: [1, 2, 3]}`.
+        sampling_rate: in Hz, to which clips are resampled.
+        normalization: preset of the spectrogram's mean and standard deviation, see the extractor's `PRESETS`. Without
+            effect for families that standardise every clip by itself.
+        mean, std: these statistics, instead of the preset's.
+        target_length: frames of the extractor: 10 ms each for spectrograms, samples for models that hear waveforms.
+        batch_size: clips a process and forward pass.
+        num_workers: processes that decode. The order of the clips does not depend on it.
+    """
+
+    format: str = "hub"
+    path: str = ""
+    name: str | None = None
+    split: str = "train"
+    audio_column: str = "audio"
+    file_column: str = "filename"
+    audio_root: str | None = None
+    filters: dict = dataclasses.field(default_factory=dict)
+    sampling_rate: int = 16000
+    normalization: str = "audioset"
+    mean: float | None = None
+    std: float | None = None
+    target_length: int = 1024
+    batch_size: int = 12
+    num_workers: int = 4
+
+    @property
+    def crops_anywhere(self) -> bool:
+        """Whether clips are cut anywhere, instead of by the extractor at their beginning."""
+        return False
+
+
+@dataclasses.dataclass
+class DataArguments(ClipArguments):
+    """Clips of pretraining; all of `ClipArguments`, and:
+
+    Attributes:
+        shuffle_buffer: rows from which the next one is drawn. Rows of tar and parquet files hold the encoded audio
+            (a buffer of 1000 is about 300 MB), those of folders and CSV files only the path. 0 keeps the order.
+        crop: "first": shorter clips are padded, of longer ones the first frames are taken; "random": clips are cut
+            anywhere, after they were normalised as a whole, and shorter ones repeated.
+    """
+
+    shuffle_buffer: int = 1000
+    crop: str = "first"
+
+    def __post_init__(self):
+        if self.crop not in CROPS:
+            raise ValueError(f"data.crop is {self.crop!r}: choose {' or '.join(CROPS)}")
+
+    @property
+    def crops_anywhere(self) -> bool:
+        return self.crop == "random"
+
+
+@dataclasses.dataclass
+class LabelledDataArguments(ClipArguments):
+    """Labelled clips of fine-tuning and probing; all of `ClipArguments`, and:
+
+    Attributes:
+        label_column: column with the label or labels. Folders of audio files have the column `folder`.
+        label_separator: what joins several labels of one clip; null for one label a clip.
+        label_set: "audioset" for its 527 classes in the published order; null for the labels of the training clips,
+            sorted.
+        epoch_size: clips an epoch drawn with probabilities inverse to the frequency of their labels, without
+            replacement; null for a random permutation of all clips.
+    """
+
+    format: str = "csv"
+    batch_size: int = 48
+    label_column: str = "label"
+    label_separator: str | None = None
+    label_set: str | None = None
+    epoch_size: int | None = None
+
+    def __post_init__(self):
+        if self.label_set not in (None, *LABEL_SETS):
+            raise ValueError(f"data.label_set is {self.label_set!r}: choose {', '.join(LABEL_SETS)} or null")
+
+    @property
+    def multi_label(self) -> bool:
+        return self.label_separator is not None
+
+
+Data = typing.TypeVar("Data", bound=ClipArguments)
+
+
+@dataclasses.dataclass
+class EvaluationArguments:
+    """Clips that are not trained on, where they differ from the training clips.
+
+    Attributes:
+        path, split: instead of those of section `data`; null for the same.
+        filters: column name -> values of the rows to keep.
+    """
+
+    path: str | None = None
+    split: str | None = None
+    filters: dict = dataclasses.field(default_factory=dict)
+
+    def applied_to(self, data: Data) -> Data:
+        """The settings of the evaluation clips.
+
+        Raises:
+            ValueError: nothing sets them apart from the training clips.
+        """
+        changes = {
+            name: value for name, value in (("path", self.path), ("split", self.split)) if value is not None
+        } | {"filters": self.filters}
+        if all(getattr(data, name) == value for name, value in changes.items()):
+            raise ValueError("evaluation and training clips are the same: set evaluation.path, .split or .filters")
+        return dataclasses.replace(data, **changes)

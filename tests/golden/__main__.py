@@ -12,10 +12,10 @@ from . import handlers  # noqa: F401  (registers every handler)
 from .registry import find_cases, load_case, run_case
 
 
-def report(path: pathlib.Path) -> bool:
+def report(path: pathlib.Path, root: pathlib.Path) -> bool:
     """Runs one case and prints its line, with a line for each failed comparison. Returns whether it passed."""
     try:
-        kind, checks = run_case(path)
+        kind, checks = run_case(path, root)
     except Exception:  # a broken handler is a failed case, and the others still run
         print(f"FAIL {load_case(path)[0]['case_kind']} {path} error\n{traceback.format_exc()}")
         return False
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--only", help="run only cases of this case_kind")
     arguments = parser.parse_args()
     cases = [path for path in find_cases(arguments.root) if arguments.only in (None, load_case(path)[0]["case_kind"])]
-    results = [report(path) for path in cases]
+    results = [report(path, arguments.root) for path in cases]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if results and all(results) else 1
 

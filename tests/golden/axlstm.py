@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 import torch
 from safetensors.torch import load_file
 
 from modeling_sslam import AxlstmConfig
-from modeling_sslam.layers_mlstm_cell import mlstm_cell
+from modeling_sslam.layers_mlstm_cell import EPS, mlstm_cell
 from modeling_sslam.modeling_axlstm import AxlstmLayer
 from modeling_sslam.official.file import rename_weights
 from modeling_sslam.official.masked_patch import AXLSTM_BLOCK, to_official
 
 from .masked_patch_encoder import build, encoder_checks, group_checks, shared_fields
-from .registry import Check, Tensors, case, close, exact
+from .registry import Check, Tensors, case, check_options, close, exact
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-3}
 CELL_GRADIENT_TOLERANCE = {"atol": 1e-3, "rtol": 5e-3}
@@ -24,16 +25,25 @@ REVERSED = {"rowwise_from_top_left": False, "rowwise_from_bot_right": True}
 
 def axlstm_config(case: dict) -> AxlstmConfig:
     """The configuration of a case."""
-    return AxlstmConfig(**shared_fields(case), expand=case["expansion_factor"])
+    check_options(case, alternation="bidirectional")
+    names = {
+        "expansion_factor": "expand",
+        "mlstm_heads": "num_cell_heads",
+        "qkv_block_size": "projection_block_size",
+        "conv_kernel": "conv_kernel",
+    }
+    fields = {ours: case[official] for official, ours in names.items() if official in case}
+    return AxlstmConfig(**shared_fields(case), **fields)
 
 
 @case("axlstm/encoder")
 def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    yield from encoder_checks(path, axlstm_config(config), tensors, **TOLERANCE)
+    yield from encoder_checks(path, config, axlstm_config(config), tensors, **TOLERANCE)
 
 
 @case("axlstm/mlstm_cell")
 def cell(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, eps=EPS)
     names = ("q", "k", "v", "igate_preact", "fgate_preact")
     inputs = [tensors[name].clone().requires_grad_() for name in names]
     *sequences, input_gate, forget_gate = inputs
@@ -47,6 +57,7 @@ def cell(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
 
 @case("axlstm/block")
 def block(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, conv_bias=True, proj_bias=False)
     sizes = AxlstmConfig(
         hidden_size=config["dim"],
         expand=config["expansion"],
@@ -115,4 +126,6 @@ def names(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]
         yield exact(f"{size} shapes", {name: tuple(tensor.shape) for name, tensor in weights.items()}, recorded)
         totals.append(sum(tensor.numel() for tensor in weights.values()) + positions)
     yield exact("parameters", torch.tensor(totals), tensors["param_totals"])
-    yield from group_checks(AxlstmConfig(num_hidden_layers=2), config, config["param_groups_2_blocks"], "two blocks")
+    for name, recorded in config.items():
+        if match := re.fullmatch(r"param_groups_(\d+)_blocks", name):
+            yield from group_checks(AxlstmConfig(num_hidden_layers=int(match[1])), config, recorded, name)

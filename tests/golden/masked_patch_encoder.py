@@ -15,14 +15,16 @@ from modeling_sslam.configuration_masked_patch import MaskedPatchConfig
 from modeling_sslam.hear.embeddings import group_tokens
 from modeling_sslam.modeling_masked_patch import MaskedPatchPreTrainedModel
 from modeling_sslam.official.masked_patch import POSITIONS, to_official, to_ours
-from modeling_sslam.tokens_masks import random_mask
+from modeling_sslam.tokens_masks import masked_positions
 from modeling_sslam.tokens_patches import patchify
 from training.objectives import build_objective
+from training.objectives.masks import shuffled_patches
 from training.optim.optimizer import parameter_groups
 
-from .registry import Check, Tensors, close, exact
+from .inputs import input_of
+from .registry import Check, Tensors, check_options, close, exact
 
-MASKINGS = {"unstructured": "random", "timestep": "timestep"}
+MASKINGS = ("unstructured", "timestep")
 # Name of a recorded loss -> fields of the objective.
 LOSSES = {
     "loss": {},
@@ -34,13 +36,12 @@ LOSSES = {
 
 def shared_fields(case: Mapping) -> dict:
     """Fields of `MaskedPatchConfig` that a case gives."""
+    check_options(case, in_chans=1, frequency_first=False)
     fields = {
         "hidden_size": case["embed_dim"],
         "patch_size": tuple(case["patch_size"]),
         "window_frames": case["img_size"][0],
         "num_mel_bins": case["img_size"][1],
-        "mask_ratio": case["mask_ratio"],
-        "masking": MASKINGS[case["masking_mode"]],
         "use_class_token": case["use_cls_token"],
     }
     return fields | ({"num_hidden_layers": case["depth"]} if "depth" in case else {})
@@ -86,29 +87,51 @@ def load_weights(path: pathlib.Path, model: MaskedPatchPreTrainedModel) -> dict[
     return official
 
 
+def rule_sum_check(official: Mapping[str, torch.Tensor], tensors: Tensors) -> Iterator[Check]:
+    """The sum of absolute weights, where it is recorded."""
+    if "rule_abs_sum" in tensors:
+        total = sum(tensor.double().abs().sum() for name, tensor in official.items() if name != POSITIONS)
+        yield close("sum of weights, relative", total / tensors["rule_abs_sum"], torch.ones(()), atol=1e-5)
+
+
 def encoder_checks(
-    path: pathlib.Path, config: MaskedPatchConfig, tensors: Tensors, atol: float, rtol: float
+    path: pathlib.Path, case: Mapping, config: MaskedPatchConfig, tensors: Tensors, atol: float, rtol: float
 ) -> Iterator[Check]:
     """Everything that a case of kind `*/encoder` holds."""
     model = build(config)
     official = load_weights(path, model)
-    if "rule_abs_sum" in tensors:
-        total = sum(tensor.double().abs().sum() for name, tensor in official.items() if name != POSITIONS)
-        yield close("sum of weights, relative", total / tensors["rule_abs_sum"], torch.ones(()), atol=1e-5)
-    input_values, noise = tensors["spec"].squeeze(1), whole_noise(tensors["noise"], config)
+    yield from rule_sum_check(official, tensors)
+    input_values = input_of(path, tensors, ["spec"])
+    noise = whole_noise(tensors["noise"], case, config.num_frequency_patches)
     yield from _unmasked_checks(model, input_values, tensors, atol, rtol)
-    yield from _masked_checks(model, input_values, noise, tensors, atol, rtol)
+    yield from _masked_checks(model, input_values, noise, case["mask_ratio"], tensors, atol, rtol)
     recorded = {name.removeprefix("grad."): want for name, want in tensors.items() if name.startswith("grad.")}
     if recorded:
-        gradients = _gradients(model, input_values, noise)
+        kept, _ = shuffled_patches(noise, case["mask_ratio"])
+        gradients = _gradients(model, input_values, kept)
         for name, want in recorded.items():
             yield close(f"gradient of {name}", gradients[name], want, atol=1e-6, rtol=1e-3)
 
 
-def whole_noise(noise: torch.Tensor, config: MaskedPatchConfig) -> torch.Tensor:
-    """(B, L) noise, from one number a time step where that is what was recorded."""
-    per_step = noise.shape[1] * config.time_stride == config.window_frames
-    return noise.repeat_interleave(config.num_frequency_patches, dim=1) if per_step else noise
+def whole_noise(noise: torch.Tensor, case: Mapping, num_frequency: int) -> torch.Tensor:
+    """(B, L) noise of a case, which by its masking mode may decide step by step.
+
+    "timestep" masks all patches of a time step at once: the number of its first patch counts for all. The case may
+    also hold one number a step, (B, S).
+
+    Raises:
+        ValueError: a masking mode that is not known.
+    """
+    mode = case.get("masking_mode", "unstructured")
+    if mode not in MASKINGS:
+        raise ValueError(f"masking_mode is {mode!r}: expected one of {', '.join(MASKINGS)}")
+    (frames, bins), (patch_frames, patch_bins) = case["img_size"], case["patch_size"]
+    num_steps, num_patches = frames // patch_frames, (frames // patch_frames) * (bins // patch_bins)
+    if mode == "timestep" and noise.shape[1] == num_patches:
+        noise = noise[:, ::num_frequency]
+    if noise.shape[1] == num_steps:
+        noise = noise.repeat_interleave(num_frequency, dim=1)
+    return noise
 
 
 @torch.no_grad()
@@ -127,35 +150,43 @@ def _unmasked_checks(
             before, after = output.hidden_states[int(number) :][:2]
             got = {"out": after, "residual": before, "mixer_out": after - before}[kind]
             yield close(name, got, want, atol, rtol)
-    features = group_tokens(output.last_hidden_state, config.num_frequency_patches, config.token_grouping)
+    bands, _ = encoder.bands(input_values)
+    features = group_tokens(bands[:, 0].flatten(1, 2), config.num_frequency_patches, config.token_grouping)
     yield close("features", features, tensors["features"], atol, rtol)
 
 
 @torch.no_grad()
 def _masked_checks(
-    model: nn.Module, input_values: torch.Tensor, noise: torch.Tensor, tensors: Tensors, atol: float, rtol: float
+    model: nn.Module,
+    input_values: torch.Tensor,
+    noise: torch.Tensor,
+    mask_ratio: float,
+    tensors: Tensors,
+    atol: float,
+    rtol: float,
 ) -> Iterator[Check]:
     """Mask, prediction and losses."""
-    output = model(input_values, noise=noise)
-    mask = random_mask(noise, model.config.mask_ratio)
-    yield exact("mask", output.bool_masked_pos.float(), tensors["mask"])
-    yield exact("restored order", mask.restore, tensors["ids_restore"])
+    kept, masked = shuffled_patches(noise, mask_ratio)
+    mask = masked_positions(kept, noise.shape[1])
+    yield exact("mask", mask.float(), tensors["mask"])
+    yield exact("restored order", torch.cat([kept, masked], dim=1).argsort(dim=1), tensors["ids_restore"])
+    output = model(input_values, bool_masked_pos=mask)
     yield close("prediction", output.prediction, tensors["pred"], atol, rtol)
     yield close("target", patchify(input_values, model.config.patch_size), tensors["target"], atol, rtol)
     for name, fields in LOSSES.items():
         if name in tensors:
-            yield close(name, _loss(model, input_values, noise, fields), tensors[name], atol, rtol)
+            yield close(name, _loss(model, input_values, kept, fields), tensors[name], atol, rtol)
 
 
-def _loss(model: nn.Module, input_values: torch.Tensor, noise: torch.Tensor, fields: dict) -> torch.Tensor:
+def _loss(model: nn.Module, input_values: torch.Tensor, kept: torch.Tensor, fields: dict) -> torch.Tensor:
     objective = build_objective("masked_reconstruction", fields, model)
-    return objective(model, {"input_values": input_values, "noise": noise}, torch.Generator())[0]
+    return objective(model, {"input_values": input_values, "kept_indices": kept}, torch.Generator())[0]
 
 
-def _gradients(model: nn.Module, input_values: torch.Tensor, noise: torch.Tensor) -> dict[str, torch.Tensor]:
+def _gradients(model: nn.Module, input_values: torch.Tensor, kept: torch.Tensor) -> dict[str, torch.Tensor]:
     """Gradient of the official loss for every parameter, under official names."""
     model.zero_grad()
-    _loss(model, input_values, noise, {}).backward()
+    _loss(model, input_values, kept, {}).backward()
     return to_official(model.config, {name: parameter.grad for name, parameter in model.named_parameters()})
 
 

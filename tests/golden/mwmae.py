@@ -18,13 +18,16 @@ from modeling_sslam.modeling_mwmae import MwmaeLayer, initial_decoder_positions,
 from modeling_sslam.official.checkpoints import load_official
 from modeling_sslam.official.flax_msgpack import load_flax
 from modeling_sslam.official.mwmae import block_places, official_weights, places, to_ours
-from modeling_sslam.tokens_masks import random_mask
+from modeling_sslam.tokens_masks import masked_positions
 from modeling_sslam.tokens_patches import patchify
 from training.objectives import build_objective
-from training.optim.optimizer import build_optimizer, learning_rate, parameter_groups, set_step
+from training.objectives.masks import shuffled_patches
+from training.optim.optimizer import build_optimizer, parameter_groups
+from training.optim.schedules import learning_rate, set_step
 
+from .inputs import as_batch, input_of, text_of
 from .mwmae_weights import rule_weights, to_official
-from .registry import Check, Tensors, case, close, exact
+from .registry import Check, Tensors, case, check_options, close, exact
 
 ATTENTION = {"atol": 2e-5, "rtol": 1e-4}
 BLOCK = {"atol": 5e-5, "rtol": 1e-4}
@@ -32,6 +35,7 @@ ACTIVATIONS = {"atol": 1e-4, "rtol": 1e-3}
 GRADIENTS = {"atol": 1e-5, "rtol": 2e-3}
 RULE = {"atol": 1e-3, "rtol": 1e-3}
 POSITIONS = {"atol": 2e-5}
+MASK_RATIO = 0.8
 LOSS_RTOL = 1e-5
 RULE_LOSS_RTOL = 1e-4
 # The released runs leave the target as it is.
@@ -43,6 +47,7 @@ PRECISIONS = {"float32": {"atol": 1e-4}, "bfloat16": {"atol": 5e-2}}
 
 def mwmae_config(case: dict) -> MwmaeConfig:
     """The configuration of a case."""
+    check_options(case, activation="gelu_tanh")
     encoder = case.get("encoder", case)
     decoder = case.get("decoder") or {name: case[f"decoder_{name}"] for name in ("embed_dim", "depth", "num_heads")}
     ratio = case.get("mlp_ratio", 4)
@@ -64,8 +69,16 @@ def mwmae_config(case: dict) -> MwmaeConfig:
         decoder_num_attention_heads=decoder["num_heads"],
         decoder_window_sizes=case.get("decoder_window_sizes", 0),
         shift_windows=case.get("shifting_windows", False),
-        mask_ratio=case.get("mask_ratio", 0.8),
     )
+
+
+def kept_patches(case: dict, tensors: Tensors) -> torch.Tensor:
+    """(B, K) patches that a case keeps of each clip, in the order of its noise."""
+    noise = tensors["noise"]
+    if "mask_ratio" in case:
+        return shuffled_patches(noise, case["mask_ratio"])[0]
+    num_kept = int((tensors["mask"][0] == 0).sum())
+    return noise.argsort(dim=1, stable=True)[:, :num_kept]
 
 
 def load_weights(path: pathlib.Path, model: MwmaeForPreTraining) -> None:
@@ -122,7 +135,9 @@ def attention_checks(layer: WindowAttention, want: Tensors) -> Iterator[Check]:
 
 @case("mwmae/mwmha_block")
 def block(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, activation="gelu_tanh")
     windows = one_per_head(config["window_sizes"], config["num_heads"])
+    shift = config.get("shift_windows", False)
     settings = MwmaeConfig(
         decoder_hidden_size=config["dim"],
         decoder_num_attention_heads=config["num_heads"],
@@ -130,8 +145,9 @@ def block(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]
         layer_norm_eps=config["layer_norm_eps"],
         qkv_bias=config["qkv_bias"],
         decoder_window_sizes=0,
+        shift_windows=shift,
     )
-    layer = MwmaeLayer(settings, settings.decoder_sizes._replace(window_sizes=windows), index=0)
+    layer = MwmaeLayer(settings, settings.decoder_sizes._replace(window_sizes=windows), index=int(shift))
     layer.load_state_dict(to_ours(block_places(windows), official_weights(load_file(path / "weights.safetensors"))))
     outputs = recorded_outputs(
         {
@@ -174,17 +190,18 @@ def masks(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]
     for name, want in tensors.items():
         if name.startswith("len_keep/"):
             num_tokens, ratio = name.removeprefix("len_keep/").split("_")
-            kept = random_mask(torch.rand(1, int(num_tokens)), float(ratio)).kept
+            kept, _ = shuffled_patches(torch.rand(1, int(num_tokens)), float(ratio))
             yield exact(name, kept.shape[1], int(want))
         elif name.endswith("/noise"):
             recorded = _below(name.removesuffix("noise"), tensors)
-            mask = random_mask(want, config["mask_ratio"])
+            kept, masked = shuffled_patches(want, config["mask_ratio"])
+            shuffled = torch.cat([kept, masked], dim=1)
             num_clips, num_tokens = want.shape
-            tokens = torch.arange(num_clips)[:, None] * num_tokens + mask.kept
+            tokens = torch.arange(num_clips)[:, None] * num_tokens + kept
             yield exact(f"{name}: kept", tokens.float(), recorded["kept"].reshape(tokens.shape))
-            yield exact(f"{name}: shuffled", mask.restore.argsort(dim=1), recorded["ids_shuffle"])
-            yield exact(f"{name}: restored", mask.restore, recorded["ids_restore"])
-            yield exact(f"{name}: mask", mask.bool_masked_pos.float(), recorded["mask"].float())
+            yield exact(f"{name}: shuffled", shuffled, recorded["ids_shuffle"])
+            yield exact(f"{name}: restored", shuffled.argsort(dim=1), recorded["ids_restore"])
+            yield exact(f"{name}: mask", masked_positions(kept, num_tokens).float(), recorded["mask"].float())
 
 
 @case("mwmae/pretrain")
@@ -200,10 +217,10 @@ def pretrain(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Che
             **{f"decoder_block_{index:02}": layer for index, layer in enumerate(model.decoder.layers)},
         }
     )
-    input_values, noise = tensors["input"].squeeze(3), tensors["noise"]
+    input_values, kept = input_of(path, tensors, ["input"]), kept_patches(config, tensors)
     for implementation in IMPLEMENTATIONS:
         model.set_attn_implementation(implementation)
-        output = model(input_values, noise=noise)
+        output = model(input_values, kept_indices=kept)
         yield close(f"latent {implementation}", output.last_hidden_state, tensors["latent"], **ACTIVATIONS)
         yield close(f"prediction {implementation}", output.prediction, tensors["pred"], **ACTIVATIONS)
     for name, want in _below("inter/", tensors).items():
@@ -213,19 +230,20 @@ def pretrain(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Che
     yield from features_check(model, input_values, tensors["features"], **ACTIVATIONS)
     target = patchify(input_values, model.config.patch_size)
     yield close("target", target, tensors["target"], **ACTIVATIONS)
-    yield from _mask_checks(output.bool_masked_pos, noise, model.config.mask_ratio, tensors)
-    batch = {"input_values": input_values, "noise": noise}
+    yield from _mask_checks(config["mask_ratio"], tensors)
+    batch = {"input_values": input_values, "kept_indices": kept}
     yield close("loss", loss_of(model, batch), tensors["loss"], rtol=LOSS_RTOL)
     normalised = loss_of(model, batch, normalize_target=True)
     yield close("loss of normalised targets", normalised, tensors["loss_norm_pix"], rtol=LOSS_RTOL)
     yield from _gradient_checks(model, batch, tensors)
 
 
-def _mask_checks(mask: torch.Tensor, noise: torch.Tensor, ratio: float, tensors: Tensors) -> Iterator[Check]:
-    expected = random_mask(noise, ratio)
-    yield exact("mask", mask.float(), tensors["mask"])
-    yield exact("kept", expected.kept, tensors["ids_keep"])
-    yield exact("restored", expected.restore, tensors["ids_restore"])
+def _mask_checks(mask_ratio: float, tensors: Tensors) -> Iterator[Check]:
+    kept, masked = shuffled_patches(tensors["noise"], mask_ratio)
+    shuffled = torch.cat([kept, masked], dim=1)
+    yield exact("mask", masked_positions(kept, shuffled.shape[1]).float(), tensors["mask"])
+    yield exact("kept", kept, tensors["ids_keep"])
+    yield exact("restored", shuffled.argsort(dim=1), tensors["ids_restore"])
 
 
 def _gradient_checks(model: MwmaeForPreTraining, batch: dict, tensors: Tensors) -> Iterator[Check]:
@@ -244,17 +262,24 @@ def train_steps(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[
     model = MwmaeForPreTraining(mwmae_config(config)).train()
     load_weights(path, model)
     groups = parameter_groups(model, config["peak_lr"], config["weight_decay"])
-    optimizer = build_optimizer(groups, tuple(config["betas"]), config["eps"], epsilon_after_correction=True)
+    check_options(config, weight_decay_mask=None)
+    kind = config.get("optimizer", "adamw")
+    optimizer = build_optimizer(groups, tuple(config["betas"]), config["eps"], True, kind)
     warmup, total = (config[name] * config["steps_per_epoch"] for name in ("warmup_epochs", "epochs"))
     before = without_key_biases(to_official(places(model.config), model.state_dict()))
     num_steps = sum(name.endswith("/loss") for name in tensors)
+    for name, want in tensors.items():
+        if name.startswith("lr_step"):
+            step = int(name.removeprefix("lr_step"))
+            rate = torch.tensor([learning_rate(step, config["peak_lr"], warmup, total)])
+            yield close(f"rate of step {step}", rate, want, rtol=1e-6)
     for step in range(num_steps):
         recorded = _below(f"step{step}/", tensors)
-        rate = torch.tensor([learning_rate(step, config["peak_lr"], warmup, total)])
-        yield close(f"rate of step {step}", rate, tensors[f"lr_step{step}"], rtol=1e-6)
         set_step(optimizer, step, warmup, total)
         optimizer.zero_grad()
-        loss = loss_of(model, {"input_values": recorded["input"].squeeze(3), "noise": recorded["noise"]})
+        # Without a stated share of masked patches it is that of the family.
+        kept, _ = shuffled_patches(recorded["noise"], config.get("mask_ratio", MASK_RATIO))
+        loss = loss_of(model, {"input_values": as_batch(recorded["input"]), "kept_indices": kept})
         yield close(f"loss of step {step}", loss, recorded["loss"], rtol=LOSS_RTOL)
         loss.backward()
         optimizer.step()
@@ -285,14 +310,14 @@ def encoder_by_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Itera
     yield exact("parameters", count(model), config["n_params"])
     encoder = count(model.encoder)
     yield exact("parameters of the encoder", encoder, config["n_params_encoder"])
-    model.load_state_dict(rule_weights(model), strict=False)
-    input_values, noise = tensors["input"].squeeze(3), tensors["noise"]
+    model.load_state_dict(rule_weights(model, text_of(path)), strict=False)
+    input_values, kept = input_of(path, tensors, ["input"]), kept_patches(config, tensors)
     yield from features_check(model, input_values, tensors["features"], cosine_above=0.99999, **RULE)
     with torch.no_grad():
-        output = model(input_values, noise=noise)
-        loss = loss_of(model, {"input_values": input_values, "noise": noise})
+        output = model(input_values, kept_indices=kept)
+        loss = loss_of(model, {"input_values": input_values, "kept_indices": kept})
     yield close("prediction", output.prediction, tensors["pred"], **RULE)
-    yield exact("mask", output.bool_masked_pos.float(), tensors["mask"])
+    yield exact("mask", masked_positions(kept, tensors["noise"].shape[1]).float(), tensors["mask"])
     yield close("loss", loss, tensors["loss"], rtol=RULE_LOSS_RTOL)
 
 
@@ -316,8 +341,8 @@ def checkpoint(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[C
     for name, want in wanted.items():
         yield exact(f"our {name}", official.weights[name], want)
     model = official.build().eval()
-    tolerance = PRECISIONS[config["precision"]]
-    yield from features_check(model, tensors["input"].squeeze(3), tensors["features"], cosine_above=0.999, **tolerance)
+    tolerance, clips = PRECISIONS[config["precision"]], input_of(path, tensors, ["input"])
+    yield from features_check(model, clips, tensors["features"], cosine_above=0.999, **tolerance)
 
 
 @torch.no_grad()
@@ -330,8 +355,8 @@ def features_check(
     cosine_above: float | None = None,
 ) -> Iterator[Check]:
     """Unmasked features: the frequency patches of a time step side by side."""
-    tokens = model.encoder(input_values).last_hidden_state[:, model.config.num_special_tokens :]
-    got = group_tokens(tokens, model.config.num_frequency_patches, "time")
+    bands, _ = model.encoder.bands(input_values)
+    got = group_tokens(bands[:, 0].flatten(1, 2), model.config.num_frequency_patches, "time")
     yield close("features", got, want, atol, rtol)
     if cosine_above is not None:
         yield Check("direction of the features", 1 - cosine(got.flatten(), want.flatten()), 1 - cosine_above)

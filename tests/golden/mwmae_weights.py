@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 
 import torch
 
 from modeling_sslam import MwmaeForPreTraining
 from modeling_sslam.official.mwmae import BIAS_TABLE, PREFIX, Place, places, to_ours
+
+from .readme import weight_rule
 
 POSITIONS = ("pos_embed", "decoder_pos_embed")
 
@@ -26,13 +27,11 @@ def flax_layout(name: str, tensor: torch.Tensor, row: int | None) -> torch.Tenso
     return tensor.clone()
 
 
-def rule_weights(model: MwmaeForPreTraining) -> dict[str, torch.Tensor]:
-    """All weights but the positions by the rule of the case READMEs: seeded by the CRC of each official name."""
-    table = places(model.config)
+def rule_weights(model: MwmaeForPreTraining, text: str) -> dict[str, torch.Tensor]:
+    """All weights but the positions by the rule that a case states in its text."""
+    rule, table = weight_rule(text, gains=("/scale",)), places(model.config)
     official = to_official(table, model.state_dict())
     for name, tensor in official.items():
         if name not in POSITIONS:
-            generator = torch.Generator().manual_seed(zlib.crc32(f"{PREFIX}{name}".encode()))
-            value = torch.randn(tensor.shape, generator=generator) * 0.02
-            official[name] = value + 1.0 if name.endswith("/scale") else value
+            official[name] = rule.value(f"{PREFIX}{name}", tensor.shape)
     return to_ours(table, official)

@@ -8,17 +8,28 @@ from collections.abc import Iterator
 
 import torch
 
-from modeling_sslam import PowerMelFeatureExtractor, SsamConfig, SsastMaeConfig
-from modeling_sslam.feature_extraction_power_mel import standardize
+from modeling_sslam import AxlstmConfig, PowerMelFeatureExtractor, SsamConfig, SsastMaeConfig
+from modeling_sslam.audio_spectrogram import ENERGY_FLOOR
+from modeling_sslam.feature_extraction_power_mel import STANDARDIZATION_EPS, standardize
 from modeling_sslam.hear.embeddings import group_tokens
 from modeling_sslam.tokens_patches import patchify
 from modeling_sslam.tokens_positions import time_frequency_table
-from training.optim.optimizer import learning_rate
+from training.optim.schedules import learning_rate
 
 from .masked_patch_encoder import group_checks
-from .registry import Check, Tensors, case, close, exact
+from .registry import Check, Tensors, case, check_options, close, exact
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-4}
+OPTIONS = {
+    "power": 2.0,
+    "window": "hann periodic",
+    "center": True,
+    "pad_mode": "reflect",
+    "mel_scale": "htk",
+    "mel_norm": None,
+    "log_offset": ENERGY_FLOOR,
+    "norm_eps": STANDARDIZATION_EPS,
+}
 QUIET_POWER = 1e-5  # below, the logarithm amplifies rounding
 
 
@@ -39,6 +50,7 @@ def extractor(config: dict, standardization: str) -> PowerMelFeatureExtractor:
 
 @case("ssam/frontend")
 def frontend(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, **OPTIONS)
     rate, audio = config["sample_rate"], tensors["audio"]
     inference, training = extractor(config, "unbiased"), extractor(config, "population")
     mel = inference.front_end(audio.device)
@@ -65,6 +77,7 @@ def frontend(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Che
 
 @case("ssam/pos_embed_patch_order")
 def patch_order(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, in_chans=1, frequency_first=False)
     (frames, bins), (patch_frames, patch_bins) = config["img_size"], config["patch_size"]
     num_time, num_frequency = frames // patch_frames, bins // patch_bins
     table = time_frequency_table(num_time, num_frequency, config["embed_dim"])
@@ -81,7 +94,8 @@ def schedule_and_weight_decay(path: pathlib.Path, config: dict, tensors: Tensors
     constants = config["peak_lr"], warmup, total, config["min_lr"]
     rates = torch.tensor([learning_rate(step, *constants) for step in tensors["global_step"].tolist()]).double()
     yield close("learning rate", rates, tensors["lr"], rtol=1e-6)
-    for model_type, config_class in (("ssam", SsamConfig), ("ssast_mae", SsastMaeConfig)):
+    for config_class in (SsamConfig, SsastMaeConfig, AxlstmConfig):
+        model_type = config_class.model_type
         for name, recorded in config.items():
             if match := re.fullmatch(rf"param_groups_{model_type}_(\d+)_blocks", name):
                 yield from group_checks(config_class(num_hidden_layers=int(match[1])), config, recorded, model_type)

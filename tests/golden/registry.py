@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from safetensors.torch import load_file
+
+from .inputs import cases_below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +71,22 @@ def load_case(path: pathlib.Path) -> tuple[dict, Tensors]:
     return json.loads((path / "config.json").read_text()), load_file(path / "io.safetensors")
 
 
-def run_case(path: pathlib.Path) -> tuple[str, list[Check]]:
+def check_options(config: Mapping, **values: object) -> None:
+    """Raises ValueError where a case was recorded with an option of the official code that this package does not have.
+
+    Args:
+        values: of the options, as they are in all published models.
+    """
+    for name, value in values.items():
+        if config.get(name, value) != value:
+            raise ValueError(f"the case was recorded with {name} = {config[name]!r}: this package has only {value!r}")
+
+
+def run_case(path: pathlib.Path, root: pathlib.Path | None = None) -> tuple[str, list[Check]]:
     """Runs the handler of one case.
 
+    Args:
+        root: folder below which the cases lie that it may refer to; those beside it are found without.
     Returns:
         The case kind and its checks.
     Raises:
@@ -81,4 +96,5 @@ def run_case(path: pathlib.Path) -> tuple[str, list[Check]]:
     kind = config["case_kind"]
     if kind not in HANDLERS:
         raise ValueError(f"no handler for case_kind {kind!r}; known kinds: {', '.join(sorted(HANDLERS))}")
-    return kind, list(HANDLERS[kind](path, config, tensors))
+    with cases_below(root):
+        return kind, list(HANDLERS[kind](path, config, tensors))

@@ -11,14 +11,17 @@ from safetensors.torch import load_file
 from modeling_sslam import SsamConfig
 from modeling_sslam.layers_mamba import MambaMixer
 
+from .inputs import text_of
 from .masked_patch_encoder import encoder_checks, rule_value, shared_fields
-from .registry import Check, Tensors, case, close
+from .readme import key_prefix
+from .registry import Check, Tensors, case, check_options, close
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-4}
 
 
 def ssam_config(case: dict) -> SsamConfig:
     """The configuration of a case."""
+    check_options(case, rms_norm=False)
     sizes = case["ssm_cfg"]
     return SsamConfig(
         **shared_fields(case),
@@ -31,11 +34,12 @@ def ssam_config(case: dict) -> SsamConfig:
 
 @case("ssam/encoder")
 def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    yield from encoder_checks(path, ssam_config(config), tensors, **TOLERANCE)
+    yield from encoder_checks(path, config, ssam_config(config), tensors, **TOLERANCE)
 
 
 @case("ssam/mixer")
 def mixer(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, conv_bias=True, bias=False)
     layer = MambaMixer(
         config["d_model"], config["d_inner"], config["d_state"], config["d_conv"], config["dt_rank"]
     ).eval()
@@ -44,8 +48,9 @@ def mixer(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]
         weights = load_file(file)
     else:
         shapes = {name: tensor.shape for name, tensor in layer.state_dict().items()}
+        prefix = key_prefix(text_of(path))
         weights = {
-            name: rule_value(f"blocks.0.mixer.{name}", shape, has_offset_gains=False) for name, shape in shapes.items()
+            name: rule_value(f"{prefix}{name}", shape, has_offset_gains=False) for name, shape in shapes.items()
         }
         total = sum(weight.double().abs().sum() for weight in weights.values())
         yield close("sum of weights", total, tensors["rule_abs_sum"], rtol=1e-5)

@@ -11,10 +11,12 @@ import soundfile
 import torch
 
 from modeling_sslam.audio_spectrogram import KaldiFbank
-from modeling_sslam.feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, SslamFeatureExtractor
+from modeling_sslam.feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, KaldiFbankFeatureExtractor
 from training.data.augment import add_noise_and_roll, mix_waveforms
 from training.data.labelled import LabelledClips, label_indices
 
+from .inputs import text_of
+from .readme import stated
 from .registry import Check, Tensors, case, close, exact
 
 PRESETS = {"audioset": "ssast_audioset", "esc50": "ssast_esc50", "speechcommands": "ssast_speech_commands_v2"}
@@ -23,13 +25,13 @@ NORMALISED, RAW, RAW_QUIET, MIXED = 1e-4, 2e-4, 1e-3, 1e-3
 FLOOR = torch.finfo(torch.float32).eps
 
 
-def extractor(config: dict, preset: str = "ssast_audioset", **changes) -> SslamFeatureExtractor:
+def extractor(config: dict, preset: str = "ssast_audioset", **changes) -> KaldiFbankFeatureExtractor:
     """The extractor of a preset with the sizes of a case."""
     sizes = {name: config[name] for name in ("num_mel_bins", "target_length")}
-    return SslamFeatureExtractor.from_preset(preset, sampling_rate=config["sample_rate"], **(sizes | changes))
+    return KaldiFbankFeatureExtractor.from_preset(preset, sampling_rate=config["sample_rate"], **(sizes | changes))
 
 
-def features(extractor: SslamFeatureExtractor, waveform: torch.Tensor, **kwargs) -> torch.Tensor:
+def features(extractor: KaldiFbankFeatureExtractor, waveform: torch.Tensor, **kwargs) -> torch.Tensor:
     """(T, F) of one clip."""
     return extractor(waveform, sampling_rate=extractor.sampling_rate, return_tensors="pt", **kwargs)["input_values"][0]
 
@@ -40,16 +42,18 @@ def frontend(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Che
     clip = tensors["waveform_1"]
     yield from _raw(config, clip, tensors["fbank_raw_1"])
     for name, (mean, std) in config["stats"].items():
-        preset = NORMALIZATION_PRESETS[PRESETS[name]]
-        yield exact(f"statistics of {name}", [preset["mean"], preset["std"]], [mean, std])
-        got = features(extractor(config, PRESETS[name]), clip)
-        yield close(f"padded, {name}", got, tensors[f"normalised_padded_{name}"], atol=NORMALISED)
-    yield close("cut", features(extractor(config, **cut), clip), tensors["normalised_cut_audioset"], atol=NORMALISED)
+        if name in PRESETS:
+            preset = NORMALIZATION_PRESETS[PRESETS[name]]
+            yield exact(f"statistics of {name}", [preset["mean"], preset["std"]], [mean, std])
+        of_set = extractor(config, mean=mean, std=std), extractor(config, mean=mean, std=std, **cut)
+        for kind, features_of in zip(("padded", "cut"), of_set, strict=True):
+            if (want := tensors.get(f"normalised_{kind}_{name}")) is not None:
+                yield close(f"{kind}, {name}", features(features_of, clip), want, atol=NORMALISED)
     superb = extractor(config, "superb_keywords"), extractor(config, "superb_keywords", **cut)
     yield close("superb, padded", features(superb[0], clip), tensors["superb_padded"], atol=NORMALISED)
     yield close("superb, cut", features(superb[1], clip), tensors["superb_cut"], atol=NORMALISED)
     yield from _mixup(config, tensors)
-    yield from _noise(config, tensors)
+    yield from _noise(config, text_of(path), tensors)
     filters = KaldiFbank(config["sample_rate"], config["num_mel_bins"]).mel_filters
     yield close("mel filters", filters[:-1].T, tensors["mel_filters"], atol=2e-5)
 
@@ -67,8 +71,8 @@ def _raw(config: dict, clip: torch.Tensor, want: torch.Tensor) -> Iterator[Check
 
 def _mixup(config: dict, tensors: Tensors) -> Iterator[Check]:
     unnormalised = extractor(config, mean=0.0, std=0.5)
-    for name, other in (("shorter_second", "waveform_2"), ("longer_second", "waveform_3")):
-        mixed = mix_waveforms(tensors["waveform_1"], tensors[other], config["mix_lambda"][name])
+    for name, mixing_weight in config["mix_lambda"].items():
+        mixed = mix_waveforms(tensors["waveform_1"], _second_waveform(name, tensors), mixing_weight)
         yield close(f"mixed, {name}", features(unnormalised, mixed), tensors[f"mix_{name}_fbank_padded"], atol=MIXED)
 
     clips = _labelled_clips(config, tensors)
@@ -76,6 +80,17 @@ def _mixup(config: dict, tensors: Tensors) -> Iterator[Check]:
     mixed, labels = clips.mixed(0, int(tensors["mixitem_other_index"]), config["mixitem_lambda"])
     yield close("labels of a mixture", labels, tensors["mixitem_labels"], atol=1e-6)
     yield close("a mixture", clips.features(mixed)["input_values"], tensors["mixitem_x"], atol=MIXED)
+
+
+def _second_waveform(name: str, tensors: Tensors) -> torch.Tensor:
+    """The signal that is mixed with the first one in the mixture "shorter_second" or "longer_second"."""
+    first, others = len(tensors["waveform_1"]), (waveform for key, waveform in tensors.items() if _is_other(key))
+    is_wanted = {"shorter_second": lambda length: length < first, "longer_second": lambda length: length > first}[name]
+    return next(waveform for waveform in others if is_wanted(len(waveform)))
+
+
+def _is_other(name: str) -> bool:
+    return name.startswith("waveform_") and name != "waveform_1"
 
 
 def _labelled_clips(config: dict, tensors: Tensors) -> LabelledClips:
@@ -90,8 +105,10 @@ def _labelled_clips(config: dict, tensors: Tensors) -> LabelledClips:
     return LabelledClips(rows, indices, len(config["labels"]), extractor(config), "audio")
 
 
-def _noise(config: dict, tensors: Tensors) -> Iterator[Check]:
-    clean = features(extractor(config, PRESETS["speechcommands"]), tensors["waveform_1"])
+def _noise(config: dict, text: str, tensors: Tensors) -> Iterator[Check]:
+    # "the normalised, padded item (speechcommands stats)"
+    mean, std = config["stats"][stated(text, r"\((\w+) stat")[1]]
+    clean = features(extractor(config, mean=mean, std=std), tensors["waveform_1"])
     amplitude = float(tensors["noise_scale"]) / 10
     noisy = add_noise_and_roll(clean, tensors["noise_uniform"], amplitude, int(tensors["noise_roll"]))
     yield close("noise", noisy, tensors["noise_out"], atol=NORMALISED)

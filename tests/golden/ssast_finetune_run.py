@@ -44,7 +44,7 @@ class RecordingTrainer(ClassificationTrainer):
         result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if model.training:
             rate_of = {name: group["lr"] for group in self.optimizer.param_groups for name in group["names"]}
-            self.rates.append([rate_of["ssast.norm.weight"], rate_of["classifier.weight"]])
+            self.rates.append([rate_of["ssast.norm.weight"], rate_of["classifier.dense.weight"]])
             self.losses.append(result.item())
         return result
 
@@ -101,6 +101,7 @@ def build_trainer(path: pathlib.Path, config: dict, tensors: Tensors, folder: st
             max_grad_norm=0.0,
             eval_strategy="epoch",
             save_strategy="no",
+            metric_for_best_model=METRICS[config["metric"]],
             report_to=[],
             remove_unused_columns=False,
             disable_tqdm=True,

@@ -24,6 +24,8 @@ def ssast_mae_config(case: dict) -> SsastMaeConfig:
     fields = {
         "num_attention_heads": case["num_heads"],
         "intermediate_size": int(case["embed_dim"] * case["mlp_ratio"]),
+        "qkv_bias": case.get("qkv_bias", True),
+        "layer_norm_eps": case.get("norm_eps", 1e-6),
     }
     if "decoder_depth" in case:
         fields |= {
@@ -36,12 +38,12 @@ def ssast_mae_config(case: dict) -> SsastMaeConfig:
 
 @case("ssast_mae/encoder")
 def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    yield from encoder_checks(path, ssast_mae_config(config), tensors, **TOLERANCE)
+    yield from encoder_checks(path, config, ssast_mae_config(config), tensors, **TOLERANCE)
 
 
 @case("ssast_mae/encoder_v2_head")
 def encoder_with_transformer_head(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    yield from encoder_checks(path, ssast_mae_config(config), tensors, **HEAD_TOLERANCE)
+    yield from encoder_checks(path, config, ssast_mae_config(config), tensors, **HEAD_TOLERANCE)
 
 
 @case("ssast_mae/block")

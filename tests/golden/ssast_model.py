@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import pathlib
 import random
-import zlib
 from collections.abc import Iterator
 
 import torch
@@ -13,20 +11,24 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modeling_sslam import SsastConfig, SsastForAudioClassification, SsastForPreTraining
+from modeling_sslam.modeling_ssast import SsastForPreTrainingOutput
 from modeling_sslam.official.file import rename_weights
 from modeling_sslam.official.ssast import NAMES, official_to_ours
+from modeling_sslam.tokens_masks import gather_tokens
 from modeling_sslam.tokens_patches import patchify
 from training.objectives import build_objective
 from training.objectives.cluster_masks import official_cluster_indices, official_uniform_indices, time_major
 from training.objectives.ssast import contrastive_loss, reconstruction_loss
 from training.optim.optimizer import build_optimizer, parameter_groups, set_epsilon
 
+from .inputs import input_of, text_of
+from .readme import key_prefix, numbers, part, weight_rule
 from .registry import Check, Tensors, case, close, exact
 
 ACTIVATIONS = {"atol": 1e-5, "rtol": 1e-4}
 RULE = {"atol": 2e-4, "rtol": 2e-4}
 PREFIX = "module."
-SHARED_CASES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "golden" / "ssast"
+NUM_SPECIAL = 2  # class tokens
 LEFT_OUT = {
     "module.p_input_fdim",
     "module.p_input_tdim",
@@ -47,6 +49,7 @@ def ssast_config(case: dict, **overrides) -> SsastConfig:
         width = case["hidden_size"]
         fields = {"hidden_size": width, "num_hidden_layers": case["depth"], "num_attention_heads": case["heads"]}
         fields["intermediate_size"] = int(width * case.get("mlp_ratio", 4))
+    fields["layer_norm_eps"] = case.get("layer_norm_eps", 1e-6)
     return SsastConfig(**(fields | {"patch_size": patch_size} | overrides))
 
 
@@ -90,14 +93,19 @@ def to_official(config: SsastConfig, tensors: dict[str, torch.Tensor]) -> dict[s
     return {PREFIX + name: tensor for name, tensor in named.items()}
 
 
-def rule_weights(config: SsastConfig, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights by the rule of the case READMEs, under our names."""
-    official = {}
-    for name, tensor in to_official(config, model.state_dict()).items():
-        value = 0.02 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
-        is_gain = name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "mlp_head.0.weight"))
-        official[name] = value + float(is_gain)
-    return official_to_ours(stripped(official), config.patch_size)
+def rule_weights(path: pathlib.Path, config: SsastConfig, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights by the rule that the README of a case states, under our names."""
+    text = text_of(path)
+    rule, prefix = weight_rule(text), key_prefix(text)
+    named = stripped(to_official(config, model.state_dict()))
+    official = {name: rule.value(f"{prefix}{name}", tensor.shape) for name, tensor in named.items()}
+    return official_to_ours(official, config.patch_size)
+
+
+def mask_of(official: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """(B, M) official indices of masked patches -> (B, L) bool, True = masked, time-major."""
+    mask = torch.zeros(len(official), grid[0] * grid[1], dtype=torch.bool)
+    return mask.scatter(1, time_major(official, grid), True)
 
 
 @case("ssast/pretrain_micro")
@@ -108,23 +116,31 @@ def pretrain_micro(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterat
     model.load_state_dict(official_to_ours(stripped(load_file(path / "weights.safetensors")), sizes.patch_size))
     yield from _discriminative(model, grid, tensors)
     yield from _generative(model, grid, tensors)
-    yield from _joint(model, grid, tensors)
-    yield from _steps(model, grid, tensors)
+    fields = {"generative_weight": config["lambda_generative"]}
+    yield from _joint(model, grid, fields, tensors)
+    yield from _steps(model, grid, fields, text_of(path), tensors)
     yield from _official_masks(config, grid, tensors)
 
 
-def _run(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors, mask: str, **kwargs):
-    """The model's output on the case's input with a recorded mask, and the pixels of the masked patches."""
-    masked = time_major(tensors[mask], grid)
-    output = model(tensors["input"], masked_indices=masked, **kwargs)
-    target = patchify(tensors["input"], model.config.patch_size)
-    return output, target.gather(1, masked[..., None].expand(-1, -1, target.shape[2]))
+def _run(
+    model: SsastForPreTraining, grid: tuple[int, int], input_values: torch.Tensor, official: torch.Tensor, **kwargs
+) -> tuple[SsastForPreTrainingOutput, torch.Tensor]:
+    """The model's output with a recorded mask (B, M), and the pixels of the masked patches.
+
+    Both are in the order of the recorded indices, whereas the model's masked patches are in ascending order.
+    """
+    masked = time_major(official, grid)
+    output = model(input_values, bool_masked_pos=mask_of(official, grid), **kwargs)
+    place = masked.argsort(dim=1).argsort(dim=1)
+    output.discriminative = gather_tokens(output.discriminative, place)
+    output.generative = gather_tokens(output.generative, place)
+    return output, gather_tokens(patchify(input_values, model.config.patch_size), masked)
 
 
 @torch.no_grad()
 def _discriminative(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) -> Iterator[Check]:
     config = model.config
-    output, target = _run(model, grid, tensors, "mask_mpc", output_hidden_states=True)
+    output, target = _run(model, grid, tensors["input"], tensors["mask_mpc"], output_hidden_states=True)
     patches = model.ssast.embeddings.patch_embeddings(tensors["input"])
     yield close("patches", patches, tokens_in_time(tensors["mpc_patch_embed"], grid), **ACTIVATIONS)
     yield close("target", target, pixels(tensors["target"], config), **ACTIVATIONS)
@@ -141,18 +157,18 @@ def _discriminative(model: SsastForPreTraining, grid: tuple[int, int], tensors: 
 
 @torch.no_grad()
 def _generative(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) -> Iterator[Check]:
-    output, target = _run(model, grid, tensors, "mask_mpg")
+    output, target = _run(model, grid, tensors["input"], tensors["mask_mpg"])
     yield close("reconstruction", output.generative, pixels(tensors["mpg_pred"], model.config), **ACTIVATIONS)
     yield close("mse", reconstruction_loss(output.generative, target), tensors["mpg_mse"], **ACTIVATIONS)
 
 
-def _joint(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) -> Iterator[Check]:
+def _joint(model: SsastForPreTraining, grid: tuple[int, int], fields: dict, tensors: Tensors) -> Iterator[Check]:
     """Loss and gradients of one step by the objective of training."""
-    objective = build_objective("ssast", {}, model)
+    objective = build_objective("ssast", fields, model)
     batch = {
         "input_values": tensors["input"],
-        "discriminative_indices": time_major(tensors["joint_mask_mpc"], grid),
-        "generative_indices": time_major(tensors["joint_mask_mpg"], grid),
+        "discriminative_bool_masked_pos": mask_of(tensors["joint_mask_mpc"], grid),
+        "generative_bool_masked_pos": mask_of(tensors["joint_mask_mpg"], grid),
     }
     loss, logs = objective(model, batch, torch.Generator())
     loss.backward()
@@ -163,15 +179,21 @@ def _joint(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) 
             yield close(f"gradient of {name}", gradients[name.removeprefix("grad.")], want, atol=1e-5, rtol=1e-3)
 
 
-def _steps(model: SsastForPreTraining, grid: tuple[int, int], tensors: Tensors) -> Iterator[Check]:
+def _steps(
+    model: SsastForPreTraining, grid: tuple[int, int], fields: dict, text: str, tensors: Tensors
+) -> Iterator[Check]:
     """Updates by the objective and the optimiser of training."""
-    objective = build_objective("ssast", {}, model)
-    groups = parameter_groups(model, lr=1e-3, weight_decay=5e-7)
-    optimizer = build_optimizer(groups, (0.95, 0.999), epsilon_after_correction=True, kind="adam")
+    objective = build_objective("ssast", fields, model)
+    lr, *betas, epsilon, decay = numbers(text, r"Adam lr N, betas \(N, N\), eps N, L2 weight decay N")
+    groups = parameter_groups(model, lr=lr, weight_decay=decay)
+    optimizer = build_optimizer(groups, tuple(betas), epsilon, epsilon_after_correction=True, kind="adam")
     found = []
     for step in range(len(tensors["steps_mask_mpc"])):
-        names = {"discriminative_indices": "steps_mask_mpc", "generative_indices": "steps_mask_mpg"}
-        masks = {ours: time_major(tensors[name][step], grid) for ours, name in names.items()}
+        names = {
+            "discriminative_bool_masked_pos": "steps_mask_mpc",
+            "generative_bool_masked_pos": "steps_mask_mpg",
+        }
+        masks = {ours: mask_of(tensors[name][step], grid) for ours, name in names.items()}
         set_epsilon(optimizer, step)
         optimizer.zero_grad()
         loss, logs = objective(model, {"input_values": tensors["input"]} | masks, torch.Generator())
@@ -208,43 +230,32 @@ def official_mask(numbers: random.Random, config: dict, grid: tuple[int, int]) -
 def pretrain_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
     grid = grid_of(config["input_tdim"], config["input_fdim"], config)
     sizes = ssast_config(config, num_mel_bins=config["input_fdim"], position_grid=grid)
+    input_values, text = input_of(path, tensors, ["input"]), text_of(path)
     model = SsastForPreTraining(sizes).eval()
-    model.load_state_dict(rule_weights(sizes, model))
-    tensors = with_input(path, config, tensors)
-    output, target = _run(model, grid, tensors, "mask_mpc")
+    model.load_state_dict(rule_weights(path, sizes, model))
+    if "input_corner" in tensors:
+        corner = input_values[part(path, text, "input_corner")]
+        yield exact("corner of the input", corner, tensors["input_corner"])
+    output, target = _run(model, grid, input_values, tensors["mask_mpc"])
     loss, accuracy = contrastive_loss(output.discriminative, target)
     yield close("nce", loss, tensors["nce"], **RULE)
     yield close("accuracy", accuracy, tensors["acc"], atol=1.0 / target.shape[1])
     shown = tensors["mpc_pred"].shape[1]
     yield close("prediction", output.discriminative[:, :shown], pixels(tensors["mpc_pred"], sizes), **RULE)
 
-    output, target = _run(model, grid, tensors, "mask_mpg")
+    output, target = _run(model, grid, input_values, tensors["mask_mpg"])
     yield close("mse", reconstruction_loss(output.generative, target), tensors["mse"], **RULE)
+    shown = tensors["mpg_pred"].shape[1]
     yield close("reconstruction", output.generative[:, :shown], pixels(tensors["mpg_pred"], sizes), **RULE)
-    encoded = official_order(output.last_hidden_state, grid)
-    yield close("encoder output", encoded[:, ::16], tensors["mpg_encoder_output"], **RULE)
-
-
-def with_input(path: pathlib.Path, case: dict, tensors: Tensors) -> Tensors:
-    """The tensors of a case with `input`. Some hold only its corner: it is drawn by rule, or lies in another case."""
-    if "input" in tensors:
-        return tensors
-    corner = tensors["input_corner"]
-    generator = torch.Generator().manual_seed(zlib.crc32(path.name.encode()))
-    drawn = 0.5 * torch.randn(1, case["input_tdim"], case["input_fdim"], generator=generator)
-    files = [file for folder in (path.parent, SHARED_CASES) for file in sorted(folder.glob("*/io.safetensors"))]
-    stored = (tensors["input"] for tensors in map(load_file, files) if "input" in tensors)
-    for found in itertools.chain([drawn], stored):
-        if torch.equal(found[0, : corner.shape[0], : corner.shape[1]], corner):
-            return tensors | {"input": found}
-    raise FileNotFoundError(f"no case beside {path} has the input whose corner it holds")
+    encoded = official_order(output.last_hidden_state, grid)[part(path, text, "mpg_encoder_output")]
+    yield close("encoder output", encoded, tensors["mpg_encoder_output"], **RULE)
 
 
 def classifier_of(
     case: dict, variant: dict, weights: dict[str, torch.Tensor], **overrides
 ) -> SsastForAudioClassification:
     """The classifier of a fine-tuning set-up; its encoder has the pretrained weights (official names)."""
-    table = weights["v.pos_embed"].shape[1] - 2
+    table = weights["v.pos_embed"].shape[1] - NUM_SPECIAL
     rows = int(weights["p_input_fdim"]) // case["fshape"]
     config = ssast_config(
         case,
@@ -278,7 +289,7 @@ def _variants(path: pathlib.Path, config: dict, tensors: Tensors, **overrides) -
         grid = variant["t_dim"], variant["f_dim"]
         input_values = tensors[f"{name}.input"]
         output = model.ssast(input_values, output_hidden_states=True)
-        positions = model.ssast.embeddings.positions(variant["num_patches"])
+        positions = all_positions(model, variant["num_patches"])
         want = with_special(tensors[f"{name}.pos_embed"], grid)
         yield close(f"{name} positions", positions, want, atol=1e-6)
         patches = model.ssast.embeddings.patch_embeddings(input_values)
@@ -294,6 +305,13 @@ def _variants(path: pathlib.Path, config: dict, tensors: Tensors, **overrides) -
             yield close(f"{name} logits, {pooling}", model(input_values).logits, want, **ACTIVATIONS)
 
 
+def all_positions(model: SsastForAudioClassification, num_patches: int) -> torch.Tensor:
+    """(1, 2 + num_patches, D) positions of the class tokens and of the patches, time-major."""
+    embeddings = model.ssast.embeddings
+    special = embeddings.position_embeddings[:, : model.config.num_special_tokens]
+    return torch.cat([special, embeddings.positions(num_patches)], dim=1)
+
+
 @case("ssast/finetune_rule")
 @torch.no_grad()
 def finetune_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
@@ -306,21 +324,23 @@ def finetune_rule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterato
         num_labels=config["label_dim"],
     )
     model = SsastForAudioClassification(sizes).eval()
-    model.load_state_dict(rule_weights(sizes, model))
-    output = model.ssast(tensors["input"], output_hidden_states=True)
+    model.load_state_dict(rule_weights(path, sizes, model))
+    input_values, text = input_of(path, tensors, ["input"]), text_of(path)
+    output = model.ssast(input_values, output_hidden_states=True)
     num_patches = output.last_hidden_state.shape[1] - sizes.num_special_tokens
     clip_grid = num_patches // sizes.num_frequency_patches, sizes.num_frequency_patches
-    positions = official_order(model.ssast.embeddings.positions(num_patches), clip_grid)
-    for name, got, step, tolerance in (
-        ("pos_embed_part", positions, 29, {"atol": 1e-6}),
-        ("encoder_output_part", official_order(output.last_hidden_state, clip_grid), 32, RULE),
-        ("block_0_part", official_order(output.hidden_states[1], clip_grid), 64, RULE),
-    ):
-        want = tensors[name]
-        yield close(name, got[:, ::step, : want.shape[2]], want, **tolerance)
+    if "num_tokens" in config:
+        yield exact("tokens", output.last_hidden_state.shape[1], config["num_tokens"])
+    whole = {"pos_embed": all_positions(model, num_patches), "encoder_output": output.last_hidden_state}
+    whole |= {f"block_{index}": state for index, state in enumerate(output.hidden_states[1:])}
+    for name, want in tensors.items():
+        if name.endswith("_part"):
+            got = official_order(whole[name.removesuffix("_part")], clip_grid)[part(path, text, name)]
+            tolerance = {"atol": 1e-6} if name == "pos_embed_part" else RULE
+            yield close(name, got, want, **tolerance)
     for pooling, recorded in (("mean", "avgtok"), ("cls", "cls")):
         model.config.pooling = pooling
-        yield close(f"logits, {pooling}", model(tensors["input"]).logits, tensors[f"logits_{recorded}"], **RULE)
+        yield close(f"logits, {pooling}", model(input_values).logits, tensors[f"logits_{recorded}"], **RULE)
 
 
 @case("ssast/state_dict_keys")

@@ -13,13 +13,14 @@ from training.optim.optimizer import build_optimizer
 from training.optim.schedules import PlateauSchedule
 from training.run.averaging import RunningMean
 
-from .registry import Check, Tensors, case, close
+from .registry import Check, Tensors, case, check_options, close
 
 WARMUP, BLOCK = 1000, 50  # fixed in the official code
 
 
 @case("ssast/pretrain_schedule")
 def pretrain_schedule(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config, factor=0.5, mode="max", threshold=1e-4, threshold_mode="rel")
     group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.0, "peak": config["lr"]}
     optimizer = build_optimizer([group], epsilon_after_correction=True, kind="adam")
     schedule = PlateauSchedule(optimizer, WARMUP, BLOCK, config["lr_patience"])

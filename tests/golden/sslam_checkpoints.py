@@ -12,15 +12,16 @@ from collections.abc import Iterator
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForAudioClassification
+from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining, SslamModel
 from modeling_sslam.official.checkpoints import load_official
+from modeling_sslam.official.sslam import infer_config
 from modeling_sslam.official.sslam_layouts import official_to_ours, ours_to_official_hub
 
+from .inputs import input_of, text_of
+from .readme import stated
 from .registry import Check, Tensors, case, close, exact
-
-NUM_AUDIOSET_LABELS = 527
 
 
 def on_meta(shapes: dict[str, list[int]]) -> Tensors:
@@ -32,19 +33,21 @@ def shapes_of(weights: Tensors) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in weights.items()}
 
 
-def base_model(model_class: type, **overrides) -> torch.nn.Module:
+def on_meta_model(model_class: type[PreTrainedModel], config: SslamConfig) -> PreTrainedModel:
     with torch.device("meta"):
-        return model_class(SslamConfig.base(**overrides))
+        return model_class(config)
 
 
 @case("sslam/checkpoint_layout")
 def checkpoint_layout(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    pretrained = infer_config(official_to_ours(on_meta(config["fairseq_pretrain"])), {}, num_attention_heads=1)
+    finetuned = infer_config(official_to_ours(on_meta(config["fairseq_finetuned"])), {}, num_attention_heads=1)
     models = {
-        "fairseq_pretrain": (base_model(SslamForPreTraining), "sslam."),
-        "fairseq_pretrain_ema": (base_model(SslamModel), ""),
-        "fairseq_finetuned": (base_model(SslamForAudioClassification, num_labels=NUM_AUDIOSET_LABELS), "sslam."),
-        "hub_pretrain": (base_model(SslamModel), ""),
-        "hub_finetuned": (base_model(SslamForAudioClassification, num_labels=NUM_AUDIOSET_LABELS), "sslam."),
+        "fairseq_pretrain": (on_meta_model(SslamForPreTraining, pretrained), "sslam."),
+        "fairseq_pretrain_ema": (on_meta_model(SslamModel, pretrained), ""),
+        "fairseq_finetuned": (on_meta_model(SslamForAudioClassification, finetuned), "sslam."),
+        "hub_pretrain": (on_meta_model(SslamModel, pretrained), ""),
+        "hub_finetuned": (on_meta_model(SslamForAudioClassification, finetuned), "sslam."),
     }
     for layout, (model, prefix) in models.items():
         ours = official_to_ours(on_meta(config[layout]), prefix=prefix)
@@ -52,7 +55,9 @@ def checkpoint_layout(path: pathlib.Path, config: dict, tensors: Tensors) -> Ite
     for layout, variant in (("hub_pretrain", "pretrain"), ("hub_finetuned", "finetune")):
         hub = ours_to_official_hub(models[layout][0].state_dict(), variant)
         yield exact(f"{layout}: names and shapes of the hub", shapes_of(hub), config[layout])
-    for layout, count in zip(("fairseq_pretrain", "hub_pretrain", "hub_finetuned"), tensors["counts"], strict=True):
+    # "in the order fairseq_pretrain, hub_pretrain, hub_finetuned"
+    order = stated(text_of(path), r"in the order (\w+(?:,\s*\w+)*)")[1]
+    for layout, count in zip(order.replace(",", " ").split(), tensors["counts"], strict=True):
         ours = sum(tensor.numel() for tensor in models[layout][0].state_dict().values())
         yield exact(f"{layout}: elements", ours, int(count))
         yield exact(f"{layout}: recorded elements", sum(math.prod(shape) for shape in config[layout].values()), ours)
@@ -74,12 +79,13 @@ def hub_layout(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[C
         yield close("features", features, tensors["features"], atol=2e-5)
         yield close("logits", classifier(input_values).logits, tensors["logits"], atol=2e-5)
     weights = load_file(path / "weights.safetensors")
-    back = ours_to_official_hub(classifier.state_dict(), "finetune")
+    variant = config["model_variant"]
+    back = ours_to_official_hub(classifier.state_dict(), variant)
     yield exact("names, back in the hub layout", set(back), set(weights))
     equal = all(torch.equal(back[name], tensor) for name, tensor in weights.items())
     yield exact("weights, back in the hub layout", equal, True)
     key_map = json.loads((path / "key_map.json").read_text())
-    from_fairseq = ours_to_official_hub(official_to_ours(on_meta(dict.fromkeys(key_map, [0]))), "finetune")
+    from_fairseq = ours_to_official_hub(official_to_ours(on_meta(dict.fromkeys(key_map, [0]))), variant)
     yield exact("fairseq names to hub names", list(from_fairseq), list(key_map.values()))
 
 
@@ -90,32 +96,35 @@ def released_checkpoint_features(path: pathlib.Path, config: dict, tensors: Tens
     Who has them names their folder in SSLAM_RELEASED_CHECKPOINTS: `eat` (EAT-base epoch 30, fine-tuned on AudioSet-2M)
     and `sslam` (SSLAM pretrained), each a file or folder that `load_official` reads. Then the features are compared.
     """
-    released = os.environ.get("SSLAM_RELEASED_CHECKPOINTS")
-    # EAT's rows count the class token, SSLAM's do not.
-    for name, first_patch in (("eat", 0), ("sslam", 1)):
+    released, text = os.environ.get("SSLAM_RELEASED_CHECKPOINTS"), text_of(path)
+    clip = input_of(path, tensors, ())
+    for name in sorted(name.removesuffix("_features") for name in tensors if name.endswith("_features")):
         index, recorded = tensors[f"{name}_token_index"], tensors[f"{name}_features"]
+        # "rows `eat_token_index` of a (513,768) array: class token first", or "patches only"
+        array = rf"`{name}_token_index` of a \((\d+),\s*(\d+)\) array: (class token first|patches only)"
+        rows, width, first = stated(text, array).groups()
+        first_patch = int(first == "patches only")
         yield exact(f"{name}: one row an index", recorded.shape[0], len(index))
-        yield exact(f"{name}: width", recorded.shape[1], SslamConfig.base().hidden_size)
+        yield exact(f"{name}: width", [recorded.shape[1], int(width)], [SslamConfig.base().hidden_size] * 2)
         yield exact(f"{name}: finite", bool(recorded.isfinite().all()), True)
-        num_tokens = base_tokens() - first_patch
-        yield exact(f"{name}: rows are tokens of 1024 frames", bool(((index >= 0) & (index < num_tokens)).all()), True)
+        num_tokens = base_tokens(clip) - first_patch
+        yield exact(f"{name}: rows of the array", int(rows), num_tokens)
+        yield exact(f"{name}: rows are tokens of the clip", bool(((index >= 0) & (index < num_tokens)).all()), True)
         if released is not None:
-            features = released_features(pathlib.Path(released) / name, path)[first_patch:]
+            features = released_features(pathlib.Path(released) / name, clip)[first_patch:]
             yield close(f"{name}: features", features[index], recorded, atol=2e-2)
             mean_std = torch.stack([features.mean(), features.std()])
             yield close(f"{name}: mean and deviation", mean_std, tensors[f"{name}_mean_std"], atol=2e-2)
 
 
-def base_tokens(num_frames: int = 1024) -> int:
-    """Tokens that the base model gives for a clip of AudioSet's length."""
-    model = base_model(SslamModel)
-    spectrogram = torch.empty(1, num_frames, model.config.num_mel_bins, device="meta")
-    return model(spectrogram).last_hidden_state.shape[1]
+def base_tokens(clip: torch.Tensor) -> int:
+    """Tokens that the base model gives for a clip (1, T, F)."""
+    model = on_meta_model(SslamModel, SslamConfig.base())
+    return model(clip.to("meta")).last_hidden_state.shape[1]
 
 
-def released_features(checkpoint: pathlib.Path, case_path: pathlib.Path) -> torch.Tensor:
-    """(1 + L, D) tokens of the recording whose spectrogram is the neighbouring case `fbank_feature_wav`."""
+@torch.no_grad()
+def released_features(checkpoint: pathlib.Path, clip: torch.Tensor) -> torch.Tensor:
+    """(1 + L, D) tokens of the recording."""
     model = load_official(checkpoint).build()
-    spectrogram = load_file(case_path.parent / "fbank_feature_wav" / "io.safetensors")["fbank"]
-    with torch.no_grad():
-        return model.base_model.eval()(spectrogram.reshape(1, -1, model.config.num_mel_bins)).last_hidden_state[0]
+    return model.base_model.eval()(clip).last_hidden_state[0]

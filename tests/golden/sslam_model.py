@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 import torch
@@ -12,13 +13,15 @@ from torch import nn
 from modeling_sslam import SslamConfig, SslamModel
 from modeling_sslam.modeling_sslam import SslamDecoder, SslamLayer
 from modeling_sslam.official.sslam_layouts import official_to_ours
-from modeling_sslam.tokens_masks import inverse_block_mask, num_blocks, num_kept_tokens
 from modeling_sslam.tokens_patches import PatchEmbedding
 from modeling_sslam.tokens_positions import time_frequency_table
+from training.objectives.masks import inverse_block_mask, num_blocks, num_kept_tokens
 from training.objectives.sslam import average_layers, squared_error
 
-from .registry import Check, Tensors, case, close, exact
-from .weights import load_by_rule, load_official, real_clip, sslam_config, student_and_teacher
+from .inputs import input_of, text_of
+from .readme import numbers, stated
+from .registry import Check, Tensors, case, check_options, close, exact
+from .weights import load_by_rule, load_official, sslam_config, student_and_teacher
 
 
 def sub_state(weights: Tensors, prefix: str) -> Tensors:
@@ -29,11 +32,12 @@ def sub_state(weights: Tensors, prefix: str) -> Tensors:
 def position_table(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
     columns = config["freq_patches"]
     table = time_frequency_table(config["max_time_patches"], columns, config["width"])
-    near = tensors["rows"] < 128 * columns
+    (far,) = numbers(text_of(path), "absolute for time patch < N")
+    near = tensors["rows"] < far * columns
     got = table[tensors["rows"]]
-    yield close("rows, time patch < 128", got[near], tensors["table_rows"][near], atol=2e-5)
-    yield close("rows, time patch >= 128", got[~near], tensors["table_rows"][~near], atol=2e-4)
-    sums = tensors["table_sum_per_row_first512"]
+    yield close(f"rows, time patch < {far:g}", got[near], tensors["table_rows"][near], atol=2e-5)
+    yield close(f"rows, time patch >= {far:g}", got[~near], tensors["table_rows"][~near], atol=2e-4)
+    sums = next(tensor for name, tensor in tensors.items() if name.startswith("table_sum_per_row"))
     yield close("row sums", table[: len(sums)].double().sum(1), sums, atol=2e-5 * config["width"] ** 0.5)
     small = time_frequency_table(config["small"]["max_time_patches"], columns, config["small"]["width"])
     yield close("small table", small, tensors["small_table"], atol=2e-5)
@@ -109,22 +113,22 @@ def layer_checks(sizes: SslamConfig, weights: Tensors, tensors: Tensors) -> Iter
 @case("sslam/encoder")
 @torch.no_grad()
 def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    model = SslamModel(sslam_config(config)).eval()
+    sources = {name: source.squeeze(1) for name, source in tensors.items() if name.endswith("_source")}
+    clips = input_of(path, tensors, ["source", *(name for name in tensors if name.endswith("_source"))])
+    model = SslamModel(sslam_config(config, num_mel_bins=clips.shape[2])).eval()
     weights = student_and_teacher(path)
     if weights is None:
-        load_by_rule(model)
+        load_by_rule(path, model)
     else:
         load_official(model, weights[0], prefix="")
     if "token_index" in tensors:
-        yield from full_size_encoder(path, model, tensors)
-    for name, source in tensors.items():
-        if not name.endswith("_source"):
-            continue
+        yield from full_size_encoder(model, clips, tensors)
+    for name, source in sources.items():
         group = name.removesuffix("source")
-        output = model(source.squeeze(1), output_layer_targets=True)
+        output = model(source, output_layer_targets=True)
         yield close(f"{group}x", output.last_hidden_state, tensors[f"{group}x"], atol=2e-5)
         found = {
-            f"{group}local": model.embeddings.patch_embeddings(source.squeeze(1)),
+            f"{group}local": model.embeddings.patch_embeddings(source),
             f"{group}patch_only": output.last_hidden_state[:, 1:],
         } | {f"{group}layer_target_{i}": target for i, target in enumerate(output.layer_targets)}
         for key, got in found.items():
@@ -132,9 +136,9 @@ def encoder(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Chec
                 yield close(key, got, tensors[key], atol=2e-5)
 
 
-def full_size_encoder(path: pathlib.Path, model: SslamModel, tensors: Tensors) -> Iterator[Check]:
-    """Full-size model on the real clip of the neighbouring spectrogram case."""
-    output = model(real_clip(path, "fbank_inference_wav"), output_layer_targets=True)
+def full_size_encoder(model: SslamModel, clips: torch.Tensor, tensors: Tensors) -> Iterator[Check]:
+    """Full-size model on the clip that the case names."""
+    output = model(clips, output_layer_targets=True)
     tokens = output.last_hidden_state
     yield close("x", tokens[:, tensors["token_index"]], tensors["x"], atol=1e-4)
     yield close("token mean", tokens[:, 1:].mean(1), tensors["x_token_mean"], atol=1e-4)
@@ -150,6 +154,7 @@ def full_size_encoder(path: pathlib.Path, model: SslamModel, tensors: Tensors) -
 def mask_generator(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
     draws = 20_000
     for name, values in config["configs"].items():
+        check_options(values, inverse_mask=True)
         grid = tuple(values["grid"])
         size = grid[0] * grid[1]
         yield exact(f"{name} kept", num_kept_tokens(size, values["mask_prob"]), values["kept"])
@@ -167,10 +172,21 @@ def mask_generator(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterat
         yield from statistics_checks(name, visible, config["statistics"].get(name))
     for key, want in tensors.items():
         if key.startswith("flexible"):
-            values = next(v for v in config["configs"].values() if v["grid"][0] * v["grid"][1] == want.shape[1])
-            for shape in ((6, 4), (5, 5), (8, 3)):
+            kept = int((~want[0]).sum())
+            values = next(v for v in config["configs"].values() if (_cells(v), v["kept"]) == (want.shape[1], kept))
+            for shape in block_shapes(text_of(path)):
                 mask = draw(values, tuple(values["grid"]), want.shape[0], seed=1, block_shape=shape)
                 yield exact(f"{key} {shape}", (~mask).sum(1).tolist(), (~want).sum(1).tolist())
+
+
+def _cells(values: dict) -> int:
+    return values["grid"][0] * values["grid"][1]
+
+
+def block_shapes(text: str) -> list[tuple[int, int]]:
+    """(time, frequency) shapes of the option of several: "block shapes (6,4), (5,5), (8,3)"."""
+    listed = stated(text, r"block shapes ((?:\(\s*\d+\s*,\s*\d+\s*\)\s*,?\s*)+)")[1]
+    return [(int(time), int(frequency)) for time, frequency in re.findall(r"(\d+)\s*,\s*(\d+)", listed)]
 
 
 def draw(values: dict, grid: tuple[int, int], rows: int, seed: int, **options) -> torch.Tensor:

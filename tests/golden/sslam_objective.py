@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from modeling_sslam import SslamForPreTraining, SslamModel
-from modeling_sslam.tokens_masks import split_indices
+from modeling_sslam.tokens_masks import kept_tokens
 from training.objectives.mixing import unmixed_frames, window_starts
 from training.objectives.sslam import (
     SslamStage1Objective,
@@ -16,23 +16,38 @@ from training.objectives.sslam import (
     SslamTerms,
 )
 from training.objectives.teacher import EmaTeacher
-from training.optim.optimizer import build_optimizer, parameter_groups, set_step
+from training.optim.optimizer import build_optimizer, parameter_groups
+from training.optim.schedules import set_step
 
-from .registry import Check, Tensors, case, close, exact
-from .weights import (
-    fairseq_name,
-    load_by_rule,
-    load_official,
-    real_clip,
-    seeded_source,
-    sslam_config,
-    student_and_teacher,
-)
+from .inputs import input_of, text_of
+from .readme import part, stated
+from .registry import Check, Tensors, case, check_options, close, exact
+from .weights import fairseq_name, load_by_rule, load_official, sslam_config, student_and_teacher
+
+# What the official objectives can be told besides, and ours cannot.
+OPTIONS = {
+    "instance_norm_target_layer": True,
+    "layer_norm_target_layer": False,
+    "layer_norm_targets": True,
+    "loss_beta": 0.0,
+    "start_drop_path_rate": 0.0,
+    "end_drop_path_rate": 0.0,
+}
+IMAGE_OPTIONS = {"inverse_mask": True, "mask_noise_std": 0.0}
+DECODER_OPTIONS = {
+    "input_dropout": 0.0,
+    "decoder_residual": True,
+    "add_positions_masked": False,
+    "add_positions_all": False,
+}
 
 
 def objective_fields(config: dict, **overrides) -> dict:
     """Fields of the objective of a case under our names."""
     image = config["image"]
+    check_options(config, **OPTIONS)
+    check_options(image, **IMAGE_OPTIONS)
+    check_options(image.get("decoder", {}), **DECODER_OPTIONS)
     fields = {
         "clones": config["clone_batch"],
         "mask_prob": image["mask_prob"],
@@ -50,14 +65,14 @@ def objective_fields(config: dict, **overrides) -> dict:
     return fields | overrides
 
 
-def student_with(objective_class: type, path: pathlib.Path, config: dict, **overrides):
+def student_with(objective_class: type, path: pathlib.Path, config: dict, num_mel_bins: int, **overrides):
     """Student and objective (with its teacher) of a case, with the recorded weights or those of the rule."""
-    model = SslamForPreTraining(sslam_config(config))
+    model = SslamForPreTraining(sslam_config(config, num_mel_bins=num_mel_bins))
     objective = objective_class(model, objective_class.config_class(**objective_fields(config, **overrides)))
     weights = student_and_teacher(path)
     if weights is None:
-        load_by_rule(model)
-        load_by_rule(objective.teacher.model, prefix="_ema.")
+        load_by_rule(path, model)
+        load_by_rule(path, objective.teacher.model, prefix="_ema.")
     else:
         load_official(model, weights[0])
         load_official(objective.teacher.model, weights[1], prefix="")
@@ -84,18 +99,16 @@ def sums(terms: SslamTerms, half: str = "all") -> tuple[torch.Tensor, torch.Tens
 
 @case("sslam/stage1_forward")
 def stage1_forward(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    model, objective = student_with(SslamStage1Objective, path, config)
-    source = tensors.get("source")
-    if source is None:
-        source = real_clip(path, "fbank_inference_wav")[None]
-    batch = {"input_values": source.squeeze(1), "bool_masked_pos": tensors["mask"]}
+    clips = input_of(path, tensors, ["source"])
+    model, objective = student_with(SslamStage1Objective, path, config, clips.shape[2])
+    batch = {"input_values": clips, "bool_masked_pos": tensors["mask"]}
     terms = objective.terms(model, batch, torch.Generator())
     loss, logs = objective.reduce(terms)
     loss.backward()
 
     yield exact("sample size", terms.masked.numel(), tensors["sample_size"].item())
     yield from stage1_sums(terms, loss, logs, tensors)
-    yield from stage1_slices(terms, tensors)
+    yield from stage1_slices(path, terms, tensors)
     if "student_tokens" in tensors:
         yield from stage1_tensors(model, objective, batch, terms, tensors)
     yield from gradient_checks(model, tensors)
@@ -116,20 +129,21 @@ def stage1_sums(terms: SslamTerms, loss: torch.Tensor, logs: dict, tensors: Tens
         yield close("masked_pct", logs["masked_fraction"].reshape(1), tensors["masked_pct"], rtol=rtol)
 
 
-def stage1_slices(terms: SslamTerms, tensors: Tensors) -> Iterator[Check]:
+def stage1_slices(path: pathlib.Path, terms: SslamTerms, tensors: Tensors) -> Iterator[Check]:
     """Slices kept by full-size cases."""
+    text = text_of(path)
     slices = {"decoder_out_rows": terms.prediction, "teacher_target_rows": terms.patch_target}
     for name, got in slices.items():
         if name in tensors:
-            yield close(name, got[:, ::64, :64], tensors[name], atol=5e-4)
+            yield close(name, got[part(path, text, name)], tensors[name], atol=5e-4)
     if len(tensors.get("cls_target", ())) == len(terms.class_target):
         yield close("cls_target", terms.class_target, tensors["cls_target"], atol=5e-4)
 
 
 def stage1_tensors(model, objective, batch: dict, terms: SslamTerms, tensors: Tensors) -> Iterator[Check]:
-    visible, _ = split_indices(tensors["mask"])
+    visible = kept_tokens(tensors["mask"])
     yield exact("visible indices", visible, tensors["kept_index_sorted"])
-    student = model.sslam(batch["input_values"], bool_masked_pos=tensors["mask"]).last_hidden_state
+    student = model.sslam(batch["input_values"], kept_indices=visible).last_hidden_state
     layers = objective.targets(batch["input_values"])[2][-objective.config.num_target_layers :]
     found = {
         "student_tokens": student,
@@ -149,9 +163,10 @@ def stage1_tensors(model, objective, batch: dict, terms: SslamTerms, tensors: Te
 
 @case("sslam/stage2_forward")
 def stage2_forward(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
+    check_options(config["mix"], roll=1, operation="max")
     window = config["mix"]["window"]
-    model, objective = student_with(SslamStage2Objective, path, config, mix_window=window)
-    clips = stage2_source(path, config, tensors)
+    clips = input_of(path, tensors, ["source"])
+    model, objective = student_with(SslamStage2Objective, path, config, clips.shape[2], mix_window=window)
     batch = {
         "input_values": clips,
         "bool_masked_pos": tensors["mask"],
@@ -161,26 +176,24 @@ def stage2_forward(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterat
     loss, logs = objective.reduce(terms)
     loss.backward()
 
+    yield from source_check(path, clips, tensors)
     yield from window_checks(config, model.config, clips.shape[1])
     yield exact("sample size", terms.masked.numel(), tensors["sample_size"].item())
     yield from stage2_sums(terms, loss, logs, tensors)
-    yield from stage2_tensors(objective, terms, batch, window, tensors)
+    yield from stage2_tensors(path, objective, terms, batch, window, tensors)
     yield from gradient_checks(model, tensors)
 
 
-def stage2_source(path: pathlib.Path, config: dict, tensors: Tensors) -> torch.Tensor:
-    """(B, T, F) clips: by the seed in the case's README, or the two real clips."""
-    source = seeded_source(path)
-    if source is None:
-        source = torch.stack([real_clip(path, name) for name in ("fbank_inference_wav", "fbank_feature_wav")])
-    elif not torch.allclose(source[:, :, ::64, ::16], tensors["source_check"]):
-        raise ValueError(f"the source rule in the README of {path} does not give the recorded source_check")
-    return source.squeeze(1)
+def source_check(path: pathlib.Path, clips: torch.Tensor, tensors: Tensors) -> Iterator[Check]:
+    """Whether a source by rule is the recorded one."""
+    if "source_check" in tensors:
+        source = clips[:, None][part(path, text_of(path), "source_check")]
+        yield close("source", source, tensors["source_check"], atol=1e-6)
 
 
 def window_checks(config: dict, model_config, num_frames: int) -> Iterator[Check]:
     """The ranges from which the two windows are drawn: [first, last, number of choices]."""
-    window, step = config["mix"]["window"], model_config.patch_size
+    window, step = config["mix"]["window"], model_config.time_stride
     first = window_starts(num_frames, window, step)
     second = window_starts(num_frames, window, step, config["mix"]["indices"][0])
     for name, choices, want in zip(("first", "second"), (first, second), config["choice_ranges"], strict=True):
@@ -201,56 +214,67 @@ def stage2_sums(terms: SslamTerms, loss: torch.Tensor, logs: dict, tensors: Tens
     yield close("class loss per clone", per_clone, tensors["loss_cls_per_clone"], rtol=1e-4)
 
 
-def stage2_tensors(objective, terms: SslamTerms, batch: dict, window: int, tensors: Tensors) -> Iterator[Check]:
-    clips = batch["input_values"]
-    mixed = terms.input_values[len(clips) :, None]
-    stride = mixed.shape[2] // tensors["mixed_strided"].shape[2]
+def stage2_tensors(
+    path: pathlib.Path, objective, terms: SslamTerms, batch: dict, window: int, tensors: Tensors
+) -> Iterator[Check]:
+    clips, text = batch["input_values"], text_of(path)
     unmixed = unmixed_frames(objective.windows(batch, torch.Generator()), clips.shape[1], window)
     dropped = objective.unmixed_tokens(unmixed, len(clips))
+    kept = kept_tokens(dropped)  # the windows are those of the batch: no clip has others
     with torch.no_grad():
-        hidden = objective.teacher.model(clips, bool_dropped_pos=dropped, output_hidden_states=True).hidden_states[0]
-    found = {
+        hidden = objective.teacher.model(clips, kept_indices=kept, output_hidden_states=True).hidden_states[0]
+    whole = {
         "cls_pred": terms.class_prediction,
         "cls_target": terms.class_target,
-        "decoder_out_strided": terms.prediction[:, ::4],
-        "patch_target_strided": terms.patch_target[:, ::4],
-        "srl_target_strided": terms.retention_target[:, ::4],
-        "dropped_teacher_target_strided": objective.foreign_target(clips, dropped)[:, ::4],
-        "dropped_teacher_input_strided": hidden[:, ::8],
         "loss_patch_per_token": terms.patch_loss.flatten(),
         "loss_srl_per_token": 2 * terms.retention_loss.flatten(),
     }
-    slices = {
-        "cls_target_head": terms.class_target[:, :64],
-        "decoder_out_rows": terms.prediction[:, ::64, :64],
-        "patch_target_rows": terms.patch_target[:, ::64, :64],
-        "srl_target_rows": terms.retention_target[:, ::64, :64],
+    strided = {
+        "decoder_out_strided": terms.prediction,
+        "patch_target_strided": terms.patch_target,
+        "srl_target_strided": terms.retention_target,
+        "dropped_teacher_target_strided": objective.foreign_target(clips, dropped),
+        "dropped_teacher_input_strided": hidden,
     }
-    yield close("mixed_strided", mixed[:, :, ::stride, ::32], tensors["mixed_strided"], atol=1e-4)
-    for group, atol in ((found, 1e-4), (slices, 5e-4)):
+    slices = {
+        "cls_target_head": terms.class_target,
+        "decoder_out_rows": terms.prediction,
+        "patch_target_rows": terms.patch_target,
+        "srl_target_rows": terms.retention_target,
+    }
+    mixed, want = terms.input_values[len(clips) :, None], tensors["mixed_strided"]
+    frames, bins = (mixed.shape[axis] // want.shape[axis] for axis in (2, 3))
+    yield close("mixed_strided", mixed[:, :, ::frames, ::bins], want, atol=1e-4)
+    for name, got in whole.items():
+        if name in tensors:
+            yield close(name, got, tensors[name], atol=1e-4)
+    for group, atol in ((strided, 1e-4), (slices, 5e-4)):
         for name, got in group.items():
             if name in tensors:
-                yield close(name, got, tensors[name], atol=atol)
+                yield close(name, got[part(path, text, name)], tensors[name], atol=atol)
 
 
 @case("sslam/ema_updates")
 @torch.no_grad()
 def ema_updates(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
-    width = tensors["student"].shape[-1]
+    width = tensors["student_tok"].shape[-1]
     depth = len({name.split(".")[1] for name in config["teacher_keys"] if name.startswith("blocks.")})
-    student = SslamModel(sslam_config({"embed_dim": width, "depth": depth, "num_heads": 4}))
-    names = sorted(fairseq_name(name) for name in student.state_dict())
-    yield exact("teacher keys", names, sorted(config["teacher_keys"]))
+    # Nothing of an update depends on the heads.
+    student = SslamModel(sslam_config({"embed_dim": width, "depth": depth, "num_heads": 1}))
+    names = {fairseq_name(name): name for name in student.state_dict()}
+    yield exact("teacher keys", sorted(names), sorted(config["teacher_keys"]))
 
-    weight, token = student.layers[0].attention.out_proj.weight, student.embeddings.class_token
+    # "`student` (n,D,D) = value of `blocks.0.attn.proj.weight` at the time of the call"
+    recorded = names[stated(text_of(path), r"`student`[^`]*`([\w.]+)`")[1]]
+    weight, token = student.get_parameter(recorded), student.embeddings.class_token
     teacher = EmaTeacher(student, config["start"], config["end"], config["anneal"])
-    teacher.model.layers[0].attention.out_proj.weight.copy_(tensors["teacher0"])
+    teacher.model.get_parameter(recorded).copy_(tensors["teacher0"])
     teacher.model.embeddings.class_token.copy_(tensors["teacher0_tok"])
     for call, step in enumerate(tensors["calls"].tolist()):
         weight.copy_(tensors["student"][call])
         token.copy_(tensors["student_tok"][call])
         teacher.update(student, step)
-        got = teacher.model.layers[0].attention.out_proj.weight
+        got = teacher.model.get_parameter(recorded)
         yield close(f"teacher after call {call}", got, tensors["teacher"][call], atol=1e-6)
         got = teacher.model.embeddings.class_token
         yield close(f"class token after call {call}", got, tensors["teacher_tok"][call], atol=1e-6)
@@ -261,7 +285,7 @@ def ema_updates(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[
 @case("sslam/stage1_train_steps")
 def stage1_train_steps(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Check]:
     settings = config["optimizer"]
-    model, objective = student_with(SslamStage1Objective, path, config)
+    model, objective = student_with(SslamStage1Objective, path, config, tensors["source"].shape[-1])
     groups = parameter_groups(model, settings["peak_lr"], settings["weight_decay"], settings["floor"])
     optimizer = build_optimizer(groups, tuple(settings["betas"]), settings["eps"])
     for step in range(settings["steps"]):

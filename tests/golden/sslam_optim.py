@@ -1,12 +1,17 @@
 """Schedules and parameter groups against the official ones."""
 
+import re
+
 import torch
 
 from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForPreTraining
 from modeling_sslam.official.sslam_layouts import official_to_ours
 from training.objectives.teacher import annealed_decay
-from training.optim.optimizer import learning_rate, parameter_groups
+from training.optim.optimizer import parameter_groups
+from training.optim.schedules import learning_rate
 
+from .inputs import text_of
+from .readme import numbers
 from .registry import case, close, exact
 
 RELATIVE_TOLERANCE = 1e-9
@@ -46,8 +51,12 @@ def optimizer_groups(path, config, tensors):
                 by_layer[int(name.split(".")[2])] = group
     layers = [by_layer[layer] for layer in tensors["finetune_block_index"].tolist()]
     yield _close_each("peak a layer", [group["peak"] for group in layers], tensors["finetune_block_peak_lr"])
-    halfway = [learning_rate(20_000, group["peak"], 4_000, 40_000, group["floor"]) for group in layers]
-    yield _close_each("rate a layer, halfway", halfway, tensors["finetune_block_lr_at_20000_of_40000"])
+    (warmup,) = numbers(text_of(path), r"warm-up N")
+    for name, want in tensors.items():
+        if match := re.fullmatch(r"finetune_block_lr_at_(\d+)_of_(\d+)", name):
+            step, total = int(match[1]), int(match[2])
+            rates = [learning_rate(step, group["peak"], int(warmup), total, group["floor"]) for group in layers]
+            yield _close_each(name, rates, want)
 
 
 def _sizes(recorded):

@@ -14,7 +14,7 @@ CASES = pathlib.Path(__file__).parent / "cases"
 
 @pytest.mark.parametrize("path", list(find_cases(CASES)), ids=lambda path: path.name)
 def test_case(path):
-    _, checks = run_case(path)
+    _, checks = run_case(path, CASES)
     failed = [check for check in checks if not check.passed]
     assert checks
     assert not failed

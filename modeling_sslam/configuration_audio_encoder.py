@@ -39,6 +39,7 @@ class AudioEncoderConfig(RemoteCodeMixin, PreTrainedConfig):
     one embedding along time of what it gives.
 
     Class attributes, which say how a family hears audio (`modeling_sslam/hear/`):
+        published_preset: of the extractor of published folders that have none; None where folders have one.
         window_frames: frames of the windows that recordings are cut into; None for the clips that the extractor makes.
         window_padding: what fills the last window of a recording: "masked" frames that are not heard, or "zeros" or
             the "reflected" recording, which are.
@@ -52,6 +53,7 @@ class AudioEncoderConfig(RemoteCodeMixin, PreTrainedConfig):
         classifier_norm_eps: of the norm before a classifier.
     """
 
+    published_preset: ClassVar[str | None] = None
     window_padding: ClassVar[str] = "masked"
     window_frames: ClassVar[int | None] = None
     token_grouping: ClassVar[str] = "time"

@@ -59,6 +59,8 @@ class EatConfig(SslamConfig):
         "AutoModelForAudioFrameClassification": "modeling_eat.EatForAudioFrameClassification",
     }
 
+    published_preset = "audioset"
+
     model_variant: str = "pretrain"
     classifier_norm_eps: float = 1e-5
 

@@ -184,6 +184,11 @@ class TokenEncoder(ModelMixin):
     hidden state; a family whose output has no place for special tokens says in `special_tokens` where they are.
     """
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The layer that has the weights; transformers' own search ends at the module around it."""
+        embeddings = super().get_input_embeddings()
+        return getattr(embeddings, "projection", embeddings)
+
     @property
     def layer_indices(self) -> range:
         return range(1, self.config.num_hidden_layers + 1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from typing import cast
 
 import transformers
 from transformers import AutoConfig, AutoFeatureExtractor, FeatureExtractionMixin, Pipeline
+from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_audio_encoder import AudioEncoderConfig
+from .feature_extraction_base import AudioFeatureExtractor
 
 
 def register_family(config_class: type[AudioEncoderConfig], feature_extractor: type[FeatureExtractionMixin]) -> None:
@@ -32,6 +35,24 @@ def register_family(config_class: type[AudioEncoderConfig], feature_extractor: t
         model_class = getattr(importlib.import_module(f"{package}.{module}".removeprefix(".")), name)
         getattr(transformers, auto_class).register(config_class, model_class, exist_ok=True)
         model_class.register_for_auto_class(auto_class)
+
+
+def default_extractor(config: AudioEncoderConfig) -> AudioFeatureExtractor:
+    """The extractor of a folder that has none, where the family's published folders have none and all want the same.
+
+    Raises:
+        ValueError: a model of another kind, whose extractor nobody can guess.
+    """
+    if config.published_preset is None:
+        raise ValueError(
+            f"no feature extractor was found beside this {config.model_type} model: pass `feature_extractor=`, or "
+            "save one into its folder"
+        )
+    extractor_class = cast(type[AudioFeatureExtractor], FEATURE_EXTRACTOR_MAPPING[type(config)])
+    extractor = extractor_class.from_preset(config.published_preset, **config.extractor_fields())
+    if config.longest_clip is not None:
+        extractor.target_length = min(extractor.target_length or config.longest_clip, config.longest_clip)
+    return extractor
 
 
 def register_pipeline(task: str, pipeline_class: type[Pipeline], auto_class: type) -> None:

@@ -20,7 +20,6 @@ import torch
 from transformers import SequenceFeatureExtractor, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from training.data.augment import AugmentArguments
 from training.data.labelled import (
     LabelledClips,
     LabelledRows,
@@ -38,6 +37,7 @@ from training.run.classification_trainer import ClassificationTrainer, RecipeSch
 from training.run.classifier import build_classifier, read_config
 from training.run.command import recipe_command, start_log, write_results
 from training.run.initialize import build_feature_extractor
+from training.settings.augment import AugmentArguments
 from training.settings.data import EvaluationArguments
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import write_arguments

@@ -18,6 +18,7 @@ from accelerate.logging import get_logger
 from transformers.utils.logging import disable_progress_bar
 
 from training.data.rows import load_rows
+from training.data.seeding import seeded_generator
 from training.data.stream import BEGINNING, ClipStream, RowBatches
 from training.data.views import ClipFeatures, RandomCrop
 from training.objectives import build_objective
@@ -28,7 +29,6 @@ from training.run.command import recipe_command, start_log
 from training.run.held_out import HeldOutClips
 from training.run.initialize import build_feature_extractor, build_model
 from training.run.monitor import Reporter, check_loss_scale
-from training.run.seeding import seeded_generator
 from training.settings.pretraining import PretrainArguments
 
 logger = get_logger(__name__)  # of the main process only

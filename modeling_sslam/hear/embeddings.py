@@ -36,7 +36,7 @@ from ..encoder import AudioPreTrainedModel
 from ..feature_extraction_base import AudioFeatureExtractor, as_clips
 from ..official.checkpoints import load_official
 from ..official.file import CONFIG_FILE
-from ..pipelines.inputs import default_extractor
+from ..registration import default_extractor
 from .windows import Windows
 
 WINDOWS_PER_FORWARD = 8  # bounds the memory of long recordings; more make a CPU no faster

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature, PreTrainedConfig, PreTrainedModel
+from transformers import BatchFeature, PreTrainedModel
 from transformers.pipelines.base import ChunkPipeline
 
 from ..audio_io import load_audio, to_mono
-from ..configuration_eat import EatConfig
 from ..feature_extraction_base import AudioFeatureExtractor
-from ..feature_extraction_kaldi_fbank import KaldiFbankFeatureExtractor
+from ..registration import default_extractor
 
 # What a model was trained for -> what makes scores of its logits, as in transformers' audio classification.
 FUNCTIONS = {"regression": "none", "multi_label_classification": "sigmoid"}
@@ -63,22 +62,6 @@ class RecordingPipeline(ChunkPipeline):
         if function_to_apply == "softmax":
             return logits.softmax(dim=-1)
         return logits.sigmoid() if function_to_apply == "sigmoid" else logits
-
-
-def default_extractor(config: PreTrainedConfig) -> KaldiFbankFeatureExtractor:
-    """The extractor of the official hub repositories, which all take AudioSet's normalisation.
-
-    Raises:
-        ValueError: a model of another kind, whose extractor nobody can guess.
-    """
-    if not isinstance(config, EatConfig):
-        raise ValueError(
-            f"no feature extractor was found beside this {config.model_type} model: pass `feature_extractor=`, or "
-            "save one into its folder"
-        )
-    extractor = KaldiFbankFeatureExtractor.from_preset("audioset", num_mel_bins=config.num_mel_bins)
-    extractor.target_length = min(extractor.target_length, config.longest_clip)
-    return extractor
 
 
 def read_input(inputs: Any, sampling_rate: int) -> torch.Tensor:

@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from tests.pretraining import arguments, settings, write_clips
 from tests.two_processes import STAGES, build, part
+from training.data.seeding import seeded_generator
 from training.objectives import OBJECTIVES, build_objective
 from training.objectives.masked_reconstruction import MaskedReconstructionObjective
 from training.pretrain import build_accelerator, pretrain
 from training.run.checkpoint import latest_checkpoint
 from training.run.monitor import CollapseError, CollapseMonitor, check_loss_scale, read_metrics
-from training.run.seeding import seeded_generator
 from training.settings.recipe import build_arguments
 
 REPOSITORY = pathlib.Path(__file__).parents[2]

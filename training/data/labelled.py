@@ -14,7 +14,6 @@ from transformers import SequenceFeatureExtractor
 from modeling_sslam.audio_io import load_audio
 from training.data.augment import (
     WAVEFORM_MIXUP_CONCENTRATION,
-    AugmentArguments,
     draw_beta,
     hide_bands,
     mix_waveforms,
@@ -22,6 +21,7 @@ from training.data.augment import (
     random_roll_and_scale,
 )
 from training.data.rows import load_rows
+from training.settings.augment import AugmentArguments
 from training.settings.data import LABEL_SETS, LabelledDataArguments
 
 

@@ -9,8 +9,8 @@ import torch
 from transformers import SequenceFeatureExtractor
 
 from modeling_sslam.audio_io import load_audio
+from training.data.seeding import seeded_generator
 from training.data.stream import ClipBatch, Position, RowBatch
-from training.run.seeding import seeded_generator
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 import uuid
 from collections.abc import Callable
 
 import evaluate
 import numpy
-from scipy.special import expit
-from transformers import EvalPrediction
 
 MODULES = pathlib.Path(__file__).parent / "modules"
 
@@ -44,14 +41,3 @@ def single_label_metrics(scores: numpy.ndarray, labels: numpy.ndarray) -> dict[s
 def classification_metrics(multi_label: bool) -> Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]:
     """The metrics that suit the labels: mAP and d', or accuracy."""
     return multi_label_metrics if multi_label else single_label_metrics
-
-
-def build_compute_metrics(multi_label: bool) -> Callable[[EvalPrediction], dict[str, float]]:
-    """`compute_metrics` for `Trainer`, which hands logits. mAP and d' are taken of probabilities, as published."""
-
-    def compute_metrics(
-        prediction: EvalPrediction, metrics: Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]
-    ) -> dict[str, float]:
-        return metrics(expit(prediction.predictions), prediction.label_ids)
-
-    return functools.partial(compute_metrics, metrics=classification_metrics(multi_label))

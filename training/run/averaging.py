@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -13,32 +12,9 @@ from torch import nn
 from transformers import EvalPrediction, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from training.settings.finetuning import AverageArguments
+
 ScoreMetrics = Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]
-
-
-@dataclasses.dataclass
-class AverageArguments:
-    """Section `average` of a recipe.
-
-    Attributes:
-        scores: at every evaluation, also measure the mean of the scores of all models evaluated so far (checkpoint
-            ensemble), as `cumulative_...`.
-        first_epoch, last_epoch: the saved model has the mean of the weights after these epochs and all between them;
-            null for the best checkpoint.
-    """
-
-    scores: bool = False
-    first_epoch: int | None = None
-    last_epoch: int | None = None
-
-    def __post_init__(self):
-        if (self.first_epoch is None) != (self.last_epoch is None):
-            raise ValueError("average.first_epoch and average.last_epoch go together: set both or none")
-        if self.first_epoch is not None and not 1 <= self.first_epoch <= self.last_epoch:
-            raise ValueError(
-                f"average.first_epoch is {self.first_epoch} and average.last_epoch {self.last_epoch}: epochs count "
-                "from 1, and the first one must not be after the last one"
-            )
 
 
 class RunningMean:

@@ -7,10 +7,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 
-from training.data.augment import AugmentArguments, random_mixup, spec_augment
+from training.data.augment import random_mixup, spec_augment
 from training.objectives.classification import get_loss
 from training.optim.schedules import Schedule
 from training.run.averaging import EpochMeans
+from training.settings.augment import AugmentArguments
 
 
 class TrainingCollator:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from accelerate import Accelerator
 
+from training.data.seeding import seeded_generator
 from training.data.stream import ClipStream
 from training.objectives import Objective
-from training.run.seeding import seeded_generator
 
 Logs = dict[str, torch.Tensor]
 

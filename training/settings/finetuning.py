@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from training.data.augment import AugmentArguments
-from training.run.averaging import AverageArguments
+from training.settings.augment import AugmentArguments
 from training.settings.data import EvaluationArguments, LabelledDataArguments
 from training.settings.optim import FinetuneOptimArguments
 
@@ -29,6 +28,31 @@ class ClassifierArguments:
     head: str = "own"
     freeze_encoder: bool = False
     options: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class AverageArguments:
+    """Section `average` of a recipe.
+
+    Attributes:
+        scores: at every evaluation, also measure the mean of the scores of all models evaluated so far (checkpoint
+            ensemble), as `cumulative_...`.
+        first_epoch, last_epoch: the saved model has the mean of the weights after these epochs and all between them;
+            null for the best checkpoint.
+    """
+
+    scores: bool = False
+    first_epoch: int | None = None
+    last_epoch: int | None = None
+
+    def __post_init__(self):
+        if (self.first_epoch is None) != (self.last_epoch is None):
+            raise ValueError("average.first_epoch and average.last_epoch go together: set both or none")
+        if self.first_epoch is not None and not 1 <= self.first_epoch <= self.last_epoch:
+            raise ValueError(
+                f"average.first_epoch is {self.first_epoch} and average.last_epoch {self.last_epoch}: epochs count "
+                "from 1, and the first one must not be after the last one"
+            )
 
 
 @dataclasses.dataclass

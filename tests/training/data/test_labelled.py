@@ -5,7 +5,6 @@ from modeling_sslam import KaldiFbankFeatureExtractor
 from modeling_sslam.audioset_labels import AUDIOSET_LABELS
 from modeling_sslam.feature_extraction_waveform import WaveformFeatureExtractor
 from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_clips
-from training.data.augment import AugmentArguments
 from training.data.labelled import (
     LabelledClips,
     SeededSampler,
@@ -14,6 +13,7 @@ from training.data.labelled import (
     label_names,
     load_labelled_rows,
 )
+from training.settings.augment import AugmentArguments
 from training.settings.data import EvaluationArguments, LabelledDataArguments
 from training.synthesize import EVENTS
 

@@ -2,10 +2,8 @@ import numpy
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
-from transformers import EvalPrediction
 
 from training.metrics.classification import (
-    build_compute_metrics,
     load_metric,
     multi_label_metrics,
     single_label_metrics,
@@ -51,13 +49,6 @@ def test_no_positive_clip_at_all():
 def test_accuracy():
     scores = numpy.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     assert single_label_metrics(scores, numpy.eye(2)[[0, 1, 1]]) == {"accuracy": pytest.approx(2 / 3)}
-
-
-def test_trainer_metrics_take_logits():
-    logits = numpy.array([[20.0, -20.0], [-20.0, 20.0]])
-    prediction = EvalPrediction(predictions=logits, label_ids=numpy.eye(2))
-    assert build_compute_metrics(multi_label=True)(prediction)["mean_average_precision"] == 1
-    assert build_compute_metrics(multi_label=False)(prediction)["accuracy"] == 1
 
 
 def test_unknown_metric():

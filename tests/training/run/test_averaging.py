@@ -6,7 +6,8 @@ import torch
 from transformers import EvalPrediction, TrainerState, TrainingArguments
 
 from training.metrics.classification import single_label_metrics
-from training.run.averaging import AverageArguments, EpochMeans, RunningMean
+from training.run.averaging import EpochMeans, RunningMean
+from training.settings.finetuning import AverageArguments
 
 
 def test_running_mean_and_its_state():

@@ -22,6 +22,7 @@ from transformers.utils import ModelOutput
 
 from .configuration_audio_encoder import AudioEncoderConfig
 from .head_names import accept_former_head_names, former_head_names
+from .tokens_masks import check_attention_mask
 
 
 class Tokens(NamedTuple):
@@ -286,8 +287,10 @@ def cut_windows(
 ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
     """Clips (B, T, ...) as windows that an encoder takes at once, whose steps lie end to end.
 
-    What is left at the end and fills no step is left out.
+    What is left at the end and fills no step is left out. Raises ValueError for a mask of other clips or frames.
     """
+    if attention_mask is not None:
+        check_attention_mask(attention_mask, input_values)
     num_frames, longest = input_values.shape[1], config.longest_clip
     if longest is None or num_frames <= longest:
         return [(input_values, attention_mask)]

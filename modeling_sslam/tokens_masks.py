@@ -83,6 +83,15 @@ def resolve_mask(
     return kept_tokens(given).to(device, non_blocking=True)
 
 
+def check_attention_mask(attention_mask: torch.Tensor, input_values: torch.Tensor) -> None:
+    """Raises ValueError unless the mask is of the clips and frames of `input_values` (B, T, ...)."""
+    if attention_mask.shape != input_values.shape[:2]:
+        raise ValueError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
+            f"{tuple(input_values.shape[:2])} clips and frames"
+        )
+
+
 def gather_tokens(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Picks tokens row by row: (B, L, D) and (B, K) -> (B, K, D)."""
     return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .configuration_patches import PatchConfig
+from .tokens_masks import check_attention_mask
 
 
 class PatchEmbedding(nn.Module):
@@ -95,11 +96,7 @@ def patch_attention_mask(
     """
     if attention_mask is None:
         return None
-    if attention_mask.shape != input_values.shape[:2]:
-        raise ValueError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}, but input_values has "
-            f"{tuple(input_values.shape[:2])} clips and frames"
-        )
+    check_attention_mask(attention_mask, input_values)
     real = attention_mask.bool()
     whole = real.unfold(1, config.step_frames, config.time_stride).all(dim=2)
     whole[:, 0] |= real[:, 0]

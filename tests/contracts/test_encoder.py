@@ -196,3 +196,11 @@ def test_two_spellings_of_a_mask_are_one(family):
     uneven[0, 0] = ~uneven[0, 0]
     with pytest.raises(ValueError, match="must mask the same number of tokens"):
         model(values, bool_masked_pos=uneven)
+
+
+@pytest.mark.parametrize("seconds", [SECONDS, LONG_SECONDS])
+def test_a_mask_of_other_frames_is_refused(family, encoder, seconds):
+    inputs = features(family, *seconds)
+    inputs["attention_mask"] = torch.nn.functional.pad(inputs["attention_mask"], (0, 1))
+    with pytest.raises(ValueError, match=r"attention_mask has shape .*, but input_values has .* clips and frames"):
+        encoder.steps(**inputs)

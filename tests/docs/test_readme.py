@@ -10,7 +10,6 @@ import shlex
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from modeling_sslam import (
     EatConfig,

@@ -14,12 +14,13 @@ from transformers import PrinterCallback, TrainingArguments
 
 from modeling_sslam import SsastForAudioClassification
 from modeling_sslam.official.ssast import official_to_ours
-from training.data.augment import AugmentArguments
 from training.metrics.classification import multi_label_metrics, single_label_metrics
 from training.optim.optimizer import build_optimizer, parameter_groups
 from training.optim.schedules import EpochSchedule
-from training.run.averaging import AverageArguments, EpochMeans
+from training.run.averaging import EpochMeans
 from training.run.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
+from training.settings.augment import AugmentArguments
+from training.settings.finetuning import AverageArguments
 
 from .registry import Check, Tensors, case, close
 from .ssast_model import ssast_config, stripped

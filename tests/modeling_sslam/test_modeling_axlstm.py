@@ -1,3 +1,5 @@
+"""AxLSTM's blocks; what it shares with SSAM is in `test_modeling_masked_patch.py`."""
+
 import pytest
 import torch
 
@@ -25,16 +27,6 @@ def test_published_sizes(size, trainable, blocks):
         model = AxlstmForPreTraining(getattr(AxlstmConfig, size)())
     assert sum(parameter.numel() for parameter in model.parameters()) == trainable
     assert sum(parameter.numel() for parameter in model.encoder.layers.parameters()) == blocks
-
-
-def test_outputs_and_their_shapes():
-    config = tiny_config()
-    model = AxlstmModel(config).eval()
-    output = model(torch.stack(clips(43, 43)), output_hidden_states=True)
-    num_tokens = 43 // 4 * NUM_MEL_BINS // 16
-    assert output.last_hidden_state.shape == (2, num_tokens, config.hidden_size)
-    assert [states.shape[1] for states in output.hidden_states] == [1 + num_tokens] * 3
-    assert torch.allclose(model.norm(output.hidden_states[-1])[:, 1:], output.last_hidden_state)
 
 
 def test_every_other_layer_reads_from_the_end():
@@ -77,23 +69,6 @@ def test_block_diagonal_maps_by_hand():
     linear = BlockDiagonalLinear(4, 2)
     linear.weight.data = torch.tensor([[[1.0, 2.0], [0.0, 1.0]], [[3.0, 0.0], [1.0, -1.0]]])
     assert linear(torch.tensor([[[1.0, 1.0, 2.0, 5.0]]])).flatten().tolist() == [3.0, 1.0, 6.0, -3.0]
-
-
-def test_initialisation_is_the_official_one():
-    torch.manual_seed(0)
-    model = AxlstmModel(AxlstmConfig.tiny(num_hidden_layers=1))
-    layer = model.layers[0].layer
-    assert isinstance(layer, MlstmLayer)
-    cell = layer.mlstm_cell
-    assert layer.proj_up.weight.std().item() == pytest.approx((2 / (5 * 192)) ** 0.5, rel=0.02)
-    assert layer.q_proj.weight.std().item() == pytest.approx((2 / (5 * 192)) ** 0.5, rel=0.1)
-    assert layer.proj_down.weight.std().item() == pytest.approx(2 / 192**0.5, rel=0.02)
-    assert cell.fgate.bias.tolist() == pytest.approx([3, 4, 5, 6])
-    assert not cell.igate.weight.any()
-    assert 0 < cell.igate.bias.abs().max() < 1
-    assert (layer.learnable_skip == 1).all()
-    assert not cell.outnorm.weight.any()
-    assert not model.layers[0].norm.weight.any()
 
 
 def test_long_clips_are_computed_in_chunks_with_the_same_result():
@@ -154,16 +129,3 @@ def test_against_the_package_xlstm(chunk_size):
 
 def our_name(theirs: str) -> str:
     return theirs.replace("conv1d.conv.", "conv1d.")
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"num_cell_heads": 0}, "num_cell_heads is 0: expected at least 1"),
-        ({"num_cell_heads": 7}, "expand x hidden_size is 64, not a multiple of num_cell_heads 7"),
-        ({"projection_block_size": 5}, "not a multiple of projection_block_size 5"),
-    ],
-)
-def test_configuration_that_does_not_fit_is_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
-        tiny_config(**fields)

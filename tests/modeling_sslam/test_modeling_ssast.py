@@ -1,15 +1,10 @@
-"""SSAST's models: sizes, tokens, masks, padding, poolings, and messages."""
+"""SSAST's models: sizes, tokens, masks, positions, and messages."""
 
 import pytest
 import torch
 
-from modeling_sslam import (
-    SsastConfig,
-    SsastForAudioClassification,
-    SsastForAudioFrameClassification,
-    SsastForPreTraining,
-    SsastModel,
-)
+from modeling_sslam import SsastConfig, SsastForAudioClassification, SsastForPreTraining, SsastModel
+from modeling_sslam.tokens_masks import kept_tokens
 
 SIZES = {
     "hidden_size": 32,
@@ -28,6 +23,10 @@ VARIANTS = pytest.mark.parametrize("fields", [PATCH, FRAME, OVERLAP], ids=["patc
 def build(model_class, fields=PATCH, **overrides):
     torch.manual_seed(0)
     return model_class(SsastConfig(**(fields | overrides))).eval()
+
+
+# Of eight patches, three a row are masked.
+MASK = torch.zeros(2, 8, dtype=torch.bool).scatter(1, torch.tensor([[0, 5, 3], [7, 1, 2]]), True)
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -57,20 +56,6 @@ def test_published_sizes(kind, size, published, imagenet_heads):
     assert config.position_grid[0] * config.position_grid[1] == 512
 
 
-def test_initialisation():
-    model = build(SsastForPreTraining, hidden_size=256)
-    embeddings, width = model.ssast.embeddings, model.config.hidden_size
-    assert model.mask_token.std().item() == pytest.approx(width**-0.5, rel=0.2)
-    assert embeddings.position_embeddings.std().item() == pytest.approx(0.02, rel=0.1)
-    assert embeddings.class_token.std().item() == pytest.approx(0.02, rel=0.2)
-    for layer in model.ssast.layers:
-        assert layer.mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.1)
-        assert not layer.mlp.fc1.bias.any()
-    for layer in (embeddings.patch_embeddings.projection, model.generative_head.dense):
-        bound = layer.weight[0].numel() ** -0.5
-        assert bound * 0.9 < layer.weight.abs().max() <= bound
-
-
 @VARIANTS
 @pytest.mark.parametrize("frames", [16, 70, 128, 300])
 def test_tokens_of_any_length_are_time_major_behind_two_class_tokens(fields, frames):
@@ -80,9 +65,7 @@ def test_tokens_of_any_length_are_time_major_behind_two_class_tokens(fields, fra
     (frames_of_patch, bins), (time, frequency) = config.patch_size, config.patch_stride
     num_time = (frames - frames_of_patch) // time + 1
     assert output.last_hidden_state.shape == (1, 2 + num_time * config.num_frequency_patches, 32)
-    patches = (
-        output.hidden_states[0][0, 2:] - model.embeddings.positions(num_time * config.num_frequency_patches)[0, 2:]
-    )
+    patches = output.hidden_states[0][0, 2:] - model.embeddings.positions(num_time * config.num_frequency_patches)[0]
     projection = model.embeddings.patch_embeddings.projection
     for index in (0, config.num_frequency_patches - 1, -1):
         step, row = divmod(index % len(patches), config.num_frequency_patches)
@@ -92,47 +75,55 @@ def test_tokens_of_any_length_are_time_major_behind_two_class_tokens(fields, fra
     torch.testing.assert_close(model.norm(output.hidden_states[-1]), output.last_hidden_state)
 
 
+def test_class_tokens_have_positions_of_their_own():
+    model = build(SsastModel, initializer_range=0.5)
+    first = model(noise(1, 64, 32), output_hidden_states=True).hidden_states[0]
+    embeddings = model.embeddings
+    special = torch.cat([embeddings.class_token, embeddings.distillation_token], dim=1)
+    assert torch.equal(first[:, :2], special + embeddings.position_embeddings[:, :2])
+
+
 def test_masked_patches_keep_their_position_and_lose_their_content():
     model, clip = build(SsastForPreTraining), noise(2, 64, 32)
-    masked = torch.tensor([[0, 5, 3], [7, 1, 2]])
-    output = model(clip, masked_indices=masked, output_hidden_states=True)
-    first = output.hidden_states[0]
+    output = model(clip, bool_masked_pos=MASK, output_hidden_states=True)
+    sequence = output.hidden_states[0][:, 2:]
     positions = model.ssast.embeddings.positions(8)
-    for row in range(2):
-        got = first[row, 2 + masked[row]]
-        torch.testing.assert_close(got, (model.mask_token + positions)[0, 2 + masked[row]])
+    patches = model.ssast.embeddings.patches(clip) + positions
+    torch.testing.assert_close(sequence[MASK], (model.mask_token + positions).expand(2, -1, -1)[MASK])
+    torch.testing.assert_close(sequence[~MASK], patches[~MASK])
     assert output.discriminative.shape == output.generative.shape == (2, 3, 256)
-    assert torch.equal(output.masked_indices, masked)
     changed = clip.clone()
     changed[0, :16, :16] += 1.0  # patch 0, which is masked
-    torch.testing.assert_close(model(changed, masked_indices=masked).generative, output.generative)
+    torch.testing.assert_close(model(changed, bool_masked_pos=MASK).generative, output.generative)
 
 
-def test_a_boolean_mask_is_the_same_as_its_indices():
+def test_heads_give_the_masked_patches_in_time_order():
     model, clip = build(SsastForPreTraining), noise(2, 64, 32)
-    mask = torch.tensor([[True, False] * 4, [False, True] * 4])
-    by_mask = model(clip, bool_masked_pos=mask)
-    by_index = model(clip, masked_indices=torch.tensor([[0, 2, 4, 6], [1, 3, 5, 7]]))
-    assert torch.equal(by_mask.discriminative, by_index.discriminative)
-    assert torch.equal(by_mask.masked_indices, by_index.masked_indices)
+    kept = kept_tokens(MASK)
+    for given in ({"bool_masked_pos": MASK}, {"kept_indices": kept}, {"kept_indices": kept.flip(1)}):
+        output = model(clip, **given)
+        masked = output.last_hidden_state[:, 2:][MASK].unflatten(0, (2, 3))
+        assert torch.equal(output.discriminative, model.discriminative_head(masked))
+        assert torch.equal(output.generative, model.generative_head(masked))
+
+
+def test_a_head_is_two_linear_layers_with_relu_between():
+    head, tokens = build(SsastForPreTraining).generative_head, noise(2, 3, 32)
+    assert torch.equal(head(tokens), head.output(head.dense(tokens).clamp(min=0)))
 
 
 @VARIANTS
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_padded_batch_equals_single_clips(fields, pooling, attention):
-    model = build(SsastForAudioClassification, fields, pooling=pooling, position_fit="start", initializer_range=0.2)
+def test_padding_is_not_attended_to(fields, attention):
+    model = build(SsastModel, fields, position_fit="start", initializer_range=0.2)
     model.set_attn_implementation(attention)
     clips = [noise(frames, 32) for frames in (80, 57, 16)]
-    batch = padded(clips)
     with torch.no_grad():
-        together = model.ssast(**batch)
+        together = model(**padded(clips))
         for row, clip in enumerate(clips):
-            alone = model.ssast(clip[None]).last_hidden_state[0]
+            alone = model(clip[None]).last_hidden_state[0]
             real = torch.cat([torch.ones(2, dtype=torch.bool), together.token_mask[row]])
             torch.testing.assert_close(together.last_hidden_state[row][real], alone, atol=1e-5, rtol=1e-5)
-            logits = model(clip[None]).logits[0]
-            torch.testing.assert_close(model(**batch).logits[row], logits, atol=1e-5, rtol=1e-5)
 
 
 def test_official_positions_depend_on_the_length_of_the_padded_clip():
@@ -140,45 +131,6 @@ def test_official_positions_depend_on_the_length_of_the_padded_clip():
     alone = model(clip[None]).last_hidden_state[0]
     batch = model(**padded([noise(64, 32), clip])).last_hidden_state[1, : len(alone)]
     assert not torch.allclose(batch, alone, atol=1e-2)
-
-
-def test_poolings():
-    fields = {"num_labels": 32}  # a classifier that lets everything through
-    for pooling in ("mean", "cls"):
-        model, clip = build(SsastForAudioClassification, pooling=pooling, **fields), noise(1, 64, 32)
-        with torch.no_grad():
-            model.classifier.weight.copy_(torch.eye(32))
-        tokens = model.ssast(clip).last_hidden_state
-        pooled = tokens[:, 2:].mean(dim=1) if pooling == "mean" else (tokens[:, 0] + tokens[:, 1]) / 2
-        expected = torch.nn.functional.layer_norm(pooled, (32,), eps=1e-5)
-        torch.testing.assert_close(model(clip).logits, expected)
-
-
-def test_frame_logits_and_loss_of_a_padded_batch():
-    model = build(SsastForAudioFrameClassification, position_fit="start")
-    clips = [noise(frames, 32) for frames in (64, 32)]
-    labels = noise(2, 4, 3).sigmoid().round()
-    together = model(**padded(clips), labels=labels)
-    alone = [model(clip[None], labels=labels[row : row + 1, : len(clip) // 16]) for row, clip in enumerate(clips)]
-    assert together.logits.shape == (2, 4, 3)
-    torch.testing.assert_close(together.logits[1, :2], alone[1].logits[0], atol=1e-5, rtol=0)
-    assert together.loss.item() == pytest.approx((4 * alone[0].loss.item() + 2 * alone[1].loss.item()) / 6, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"patch_size": (16,)}, r"patch_size is \(16,\): expected two positive numbers, time before frequency"),
-        ({"patch_stride": (0, 16)}, r"patch_stride is \(0, 16\): expected two positive numbers"),
-        ({"hidden_size": 34}, "hidden_size 34 is not a multiple of num_attention_heads 4"),
-        ({"patch_size": (2, 64)}, r"patch_size \(2, 64\) has more mel bins than num_mel_bins 32"),
-        ({"pooling": "max"}, "pooling is 'max': choose one of mean, cls"),
-        ({"position_fit": "end"}, "position_fit is 'end': choose one of centre, start"),
-    ],
-)
-def test_configurations_that_do_not_fit(fields, message):
-    with pytest.raises(ValueError, match=message):
-        SsastConfig(**(PATCH | fields))
 
 
 def test_unknown_size():
@@ -196,10 +148,6 @@ def test_unknown_size():
             {"input_values": noise(1, 64, 32), "attention_mask": torch.ones(1, 63)},
             r"attention_mask has shape \(1, 63\), but input_values has \(1, 64\) clips and frames",
         ),
-        (
-            {"input_values": noise(1, 64, 32), "masked_indices": torch.tensor([[0]])},
-            "masked_indices needs mask_token",
-        ),
     ],
 )
 def test_inputs_that_do_not_fit(inputs, message):
@@ -215,8 +163,11 @@ def test_clips_beyond_the_table_are_refused_where_it_is_not_stretched():
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({}, "pretraining needs a mask: pass bool_masked_pos or masked_indices"),
-        ({"bool_masked_pos": torch.ones(1, 9).bool()}, r"bool_masked_pos has shape \(1, 9\): expected \(1, 8\)"),
+        ({}, "pretraining needs one mask, but got neither: pass bool_masked_pos or kept_indices"),
+        (
+            {"bool_masked_pos": torch.ones(1, 9).bool()},
+            r"bool_masked_pos has shape \(1, 9\): expected 1 rows .clips. and 8 columns",
+        ),
         ({"bool_masked_pos": torch.ones(1, 8).bool()}, "bool_masked_pos masks 8 of 8 tokens"),
     ],
 )
@@ -242,10 +193,10 @@ def test_a_pretrained_encoder_is_fine_tuned_with_another_stride(tmp_path):
 
 @VARIANTS
 @pytest.mark.parametrize("frames", [70, 300])
-def test_a_refitted_table_of_positions_gives_the_same_and_is_saved(fields, frames, tmp_path):
+def test_positions_prepared_for_a_length_give_the_same_and_are_saved(fields, frames, tmp_path):
     model, clip = build(SsastForAudioClassification, fields, initializer_range=0.5), noise(1, frames, 32)
     logits = model(clip).logits
-    model.ssast.refit_positions(frames)
+    model.ssast.prepare_for_clips(frames)
     num_patches = model.ssast(clip).last_hidden_state.shape[1] - 2
     assert model.ssast.embeddings.position_embeddings.shape == (1, 2 + num_patches, 32)
     torch.testing.assert_close(model(clip).logits, logits)
@@ -256,9 +207,8 @@ def test_a_refitted_table_of_positions_gives_the_same_and_is_saved(fields, frame
 
 def test_residual_stream_keeps_the_precision_of_the_weights():
     model, clip = build(SsastForPreTraining), noise(2, 64, 32)
-    masked = torch.tensor([[0, 5, 3], [7, 1, 2]])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        states = model(clip, masked_indices=masked, output_hidden_states=True).hidden_states
+        states = model(clip, bool_masked_pos=MASK, output_hidden_states=True).hidden_states
     assert {state.dtype for state in states} == {torch.float32}
     half = model.to(torch.bfloat16)
-    assert half(clip.bfloat16(), masked_indices=masked).last_hidden_state.dtype == torch.bfloat16
+    assert half(clip.bfloat16(), bool_masked_pos=MASK).last_hidden_state.dtype == torch.bfloat16

@@ -1,24 +1,20 @@
+"""SSLAM's models: sizes, blocks, masks and clones, decoder, and messages."""
+
 import pytest
 import torch
 
-from modeling_sslam import (
-    SslamConfig,
-    SslamForAudioClassification,
-    SslamForAudioFrameClassification,
-    SslamForPreTraining,
-    SslamModel,
-)
+from modeling_sslam import SslamConfig, SslamForPreTraining, SslamModel
 from modeling_sslam.layers_transformer import DropPath
-from modeling_sslam.modeling_sslam import SslamLayer
-from modeling_sslam.tokens_masks import inverse_block_mask
+from modeling_sslam.modeling_sslam import SslamDecoder, SslamLayer
+from modeling_sslam.tokens_masks import kept_tokens
 from tests.conftest import NUM_FREQUENCY, tiny_config
-
-POOLINGS = ("cls", "mean", "attentive", "linear_softmax")
 
 
 def masks(num_rows: int, num_frames: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return inverse_block_mask(num_rows, (num_frames // 16, NUM_FREQUENCY), 0.8, 0.07, 5, generator)
+    """Keeps a fifth of the patches of each row."""
+    num_patches = num_frames // 16 * NUM_FREQUENCY
+    noise = torch.rand(num_rows, num_patches, generator=torch.Generator().manual_seed(1))
+    return noise >= noise.sort(dim=1).values[:, num_patches // 5, None]
 
 
 def padded(clips: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,13 +49,6 @@ def test_outputs_and_their_shapes(config, spectrograms):
     assert len(output.layer_targets) == config.num_hidden_layers
 
 
-def test_fused_attention_equals_eager(config, spectrograms):
-    model = SslamModel(config).eval()
-    fused = model(spectrograms).last_hidden_state
-    model.set_attn_implementation("eager")
-    assert torch.allclose(model(spectrograms).last_hidden_state, fused, atol=1e-5)
-
-
 def test_second_residual_starts_from_the_normalised_first(config):
     layer = SslamLayer(config, 0.0).eval()
     layer.attention.forward = lambda tokens, mask: (torch.ones_like(tokens), None)
@@ -68,15 +57,10 @@ def test_second_residual_starts_from_the_normalised_first(config):
     assert torch.allclose(layer(tokens), layer.norm2(first + layer.mlp(first)), atol=1e-6)
 
 
-@pytest.mark.parametrize("frames", [47, 48, 63])
-def test_a_tail_shorter_than_a_patch_is_left_out(config, spectrograms, frames):
-    model = SslamModel(config).eval()
-    whole = model(spectrograms[:, : frames // 16 * 16]).last_hidden_state
-    assert torch.equal(model(spectrograms[:, :frames]).last_hidden_state, whole)
-
-
-def test_padded_batch_equals_single_clips(config, generator):
-    model = SslamModel(config).eval()
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_padding_is_not_attended_to(attention, generator):
+    model = SslamModel(tiny_config(initializer_range=0.5)).eval()
+    model.set_attn_implementation(attention)
     clips = [torch.randn(frames, 128, generator=generator) for frames in (128, 70, 16)]
     batch, mask = padded(clips)
     together = model(batch, attention_mask=mask).last_hidden_state
@@ -85,56 +69,59 @@ def test_padded_batch_equals_single_clips(config, generator):
         assert torch.allclose(together[row, : len(alone)], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_logits_of_a_padded_batch_equal_those_of_single_clips(pooling, attention, generator):
-    model = SslamForAudioClassification(tiny_config(pooling=pooling, num_labels=5, initializer_range=0.5)).eval()
-    model.set_attn_implementation(attention)
-    clips = [torch.randn(frames, 128, generator=generator) for frames in (128, 70, 16)]
-    batch, mask = padded(clips)
-    together = model(batch, attention_mask=mask).logits
-    alone = torch.cat([model(clip[None]).logits for clip in clips])
-    assert torch.allclose(together, alone, atol=1e-5)
-
-
-def test_frame_logits_and_loss_of_a_padded_batch(generator):
-    model = SslamForAudioFrameClassification(tiny_config(num_labels=3)).eval()
-    clips = [torch.randn(frames, 128, generator=generator) for frames in (64, 32)]
-    batch, mask = padded(clips)
-    labels = torch.rand(2, 4, 3, generator=generator).round()
-    together = model(batch, attention_mask=mask, labels=labels)
-    alone = [model(clip[None], labels=labels[row : row + 1, : len(clip) // 16]) for row, clip in enumerate(clips)]
-    assert torch.allclose(together.logits[1, :2], alone[1].logits[0], atol=1e-5)
-    # Six real time patches: four of the first clip, two of the second.
-    assert together.loss.item() == pytest.approx((4 * alone[0].loss.item() + 2 * alone[1].loss.item()) / 6, abs=1e-5)
-    classes = model(batch, attention_mask=mask, labels=torch.tensor([[0, 1, 2, -100], [1, 1, 0, 0]]))
-    assert classes.loss.isfinite()
-
-
-def test_frame_labels_must_fit():
-    model = SslamForAudioFrameClassification(tiny_config(num_labels=3))
-    with pytest.raises(ValueError, match=r"labels has shape \(1, 3\).*one class index"):
-        model(torch.zeros(1, 64, 128), labels=torch.zeros(1, 3, dtype=torch.long))
-
-
-def test_only_visible_patches_enter_and_clones_are_clip_major(config, spectrograms):
+def test_only_kept_patches_enter_and_clones_are_clip_major(config, spectrograms):
     model = SslamModel(config).eval()
-    mask = masks(6, 128)
-    output = model(spectrograms, bool_masked_pos=mask).last_hidden_state
-    kept = (~mask[0]).sum()
-    assert output.shape == (6, 1 + kept, config.hidden_size)
-    alone = model(spectrograms[1:2], bool_masked_pos=mask[2:4]).last_hidden_state
+    kept = kept_tokens(masks(6, 128))
+    output = model(spectrograms, kept_indices=kept).last_hidden_state
+    assert output.shape == (6, 1 + kept.shape[1], config.hidden_size)
+    alone = model(spectrograms[1:2], kept_indices=kept[2:4]).last_hidden_state
     assert torch.allclose(output[2:4], alone, atol=1e-6)
 
 
-def test_dropped_patches_keep_their_positions(config, spectrograms):
+def test_kept_patches_keep_their_positions_and_the_order_in_which_they_are_given(config, spectrograms):
     model = SslamModel(config).eval()
-    dropped = torch.zeros(3, 64, dtype=torch.bool)
-    dropped[:, :32] = True
-    output = model(spectrograms, bool_dropped_pos=dropped, output_hidden_states=True)
-    whole = model(spectrograms, output_hidden_states=True)
-    kept = torch.cat([whole.hidden_states[0][:, :1], whole.hidden_states[0][:, 33:]], dim=1)
-    assert torch.equal(output.hidden_states[0], kept)
+    kept = torch.arange(32, 64).flip(0).expand(3, -1)
+    output = model(spectrograms, kept_indices=kept, output_hidden_states=True)
+    whole = model(spectrograms, output_hidden_states=True).hidden_states[0]
+    assert torch.equal(output.hidden_states[0], torch.cat([whole[:, :1], whole[:, 33:].flip(1)], dim=1))
+
+
+def test_padding_of_clones_is_not_attended_to(spectrograms):
+    """Some of the kept patches are padding: real ones and the class token do not see them."""
+    model = SslamModel(tiny_config(initializer_range=0.5)).eval()
+    frames = torch.ones(3, 128, dtype=torch.long)
+    frames[1, 64:] = 0
+    kept = torch.arange(0, 64, 2).expand(6, -1)
+    louder = spectrograms.clone()
+    louder[1, 64:] += 5.0
+    outputs = [model(values, attention_mask=frames, kept_indices=kept) for values in (spectrograms, louder)]
+    assert outputs[0].token_mask.sum(dim=1).tolist() == [32, 32, 16, 16, 32, 32]
+    first, second = (output.last_hidden_state[2:4, :17] for output in outputs)
+    assert torch.allclose(first, second, atol=1e-5)
+
+
+def test_decoder_gets_kept_patches_in_their_places_and_noise_elsewhere(spectrograms, monkeypatch):
+    model, mask, grids = SslamForPreTraining(tiny_config(mask_noise_std=0.5)).eval(), masks(6, 128), []
+    monkeypatch.setattr(SslamDecoder, "forward", lambda self, grid, num_frequency: grids.append(grid) or grid)
+    tokens = model(spectrograms, mask).last_hidden_state
+    kept = grids[0][~mask].unflatten(0, (6, -1))
+    assert torch.equal(kept, tokens[:, 1:])
+    assert grids[0][mask].std().item() == pytest.approx(0.5, rel=0.05)
+    order = kept_tokens(mask).flip(1)
+    model(spectrograms, kept_indices=order)
+    assert torch.allclose(grids[1], grids[0], atol=1e-5)
+
+
+def test_decoder_layer_normalises_without_weights_and_adds_where_it_fits():
+    first, second = SslamDecoder(tiny_config(decoder_hidden_size=16)).layers
+    grid = torch.randn(2, 8, 8, 32)
+    image = torch.nn.functional.gelu(
+        torch.nn.functional.layer_norm(first.conv(grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), (16,))
+    )
+    assert torch.allclose(first(grid), image, atol=1e-6)
+    inner = second.conv(image.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    expected = torch.nn.functional.gelu(torch.nn.functional.layer_norm(inner, (16,))) + image
+    assert torch.allclose(second(image), expected, atol=1e-6)
 
 
 def test_decoder_predicts_every_patch_and_noise_follows_the_generator(spectrograms):
@@ -150,23 +137,6 @@ def test_decoder_predicts_every_patch_and_noise_follows_the_generator(spectrogra
     assert torch.equal(model(spectrograms, mask).prediction, predict(0))
 
 
-def test_gradient_reaches_every_parameter_also_with_checkpointing(config, spectrograms):
-    model = SslamForPreTraining(config).train()
-
-    def gradients() -> dict[str, torch.Tensor]:
-        model.zero_grad()
-        output = model(spectrograms, masks(6, 128))
-        (output.prediction.square().sum() + output.class_prediction.square().sum()).backward()
-        return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-
-    plain = gradients()
-    # A key bias shifts all logits of a query alike: its gradient is zero but for rounding.
-    assert [name for name, gradient in plain.items() if not gradient.abs().max() > 0] == []
-    model.gradient_checkpointing_enable()
-    for name, gradient in gradients().items():
-        assert torch.allclose(gradient, plain[name], rtol=1e-4, atol=1e-5), name
-
-
 def test_drop_path_rises_linearly_and_drops_whole_rows():
     model = SslamModel(tiny_config(num_hidden_layers=3, drop_path_rate=0.5))
     assert [layer.drop_path.rate for layer in model.layers] == pytest.approx([0.0, 0.25, 0.5])
@@ -175,21 +145,6 @@ def test_drop_path_rises_linearly_and_drops_whole_rows():
     assert set(rows.unique().tolist()) == {0.0, 2.0}
     assert (rows == rows[:, :1]).all()
     assert rows.mean().item() == pytest.approx(1.0, abs=0.15)
-
-
-def test_initialisation_is_the_official_one():
-    torch.manual_seed(0)
-    model = SslamForPreTraining(tiny_config(hidden_size=256, intermediate_size=1024, decoder_hidden_size=256))
-    embeddings = model.sslam.embeddings
-    assert embeddings.class_token.std().item() == pytest.approx(1.0, abs=0.15)
-    bound = (6 / (256 + 256)) ** 0.5
-    assert embeddings.patch_embeddings.projection.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
-    assert embeddings.patch_embeddings.projection.bias.abs().max().item() == pytest.approx(1 / 16, rel=0.05)
-    assert model.sslam.layers[0].mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    assert not model.sslam.layers[0].mlp.fc1.bias.any()
-    fan_in = 256 // 16 * 9
-    assert model.decoder.layers[0].conv.weight.abs().max().item() == pytest.approx(fan_in**-0.5, rel=0.01)
-    assert model.decoder.projection.weight.abs().max().item() == pytest.approx(256**-0.5, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -208,23 +163,10 @@ def test_input_that_does_not_fit_is_refused(config, shape, message):
 
 
 def test_masks_that_do_not_fit_are_refused(config, spectrograms):
-    model = SslamModel(config)
+    model = SslamForPreTraining(config)
     with pytest.raises(ValueError, match="attention_mask has shape"):
-        model(spectrograms, attention_mask=torch.ones(3, 64))
+        model(spectrograms, masks(3, 128), attention_mask=torch.ones(3, 64))
     with pytest.raises(ValueError, match="expected a multiple of 3 rows"):
         model(spectrograms, bool_masked_pos=masks(4, 128))
     with pytest.raises(ValueError, match="masks 64 of 64 tokens: at least one must stay visible"):
         model(spectrograms, bool_masked_pos=torch.ones(3, 64, dtype=torch.bool))
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size 30 is not a multiple of num_attention_heads 4"),
-        ({"num_mel_bins": 100}, "num_mel_bins 100 is not a multiple of patch_size 16"),
-        ({"pooling": "max"}, "pooling is 'max': choose one of cls, mean, attentive, linear_softmax"),
-    ],
-)
-def test_configuration_that_does_not_fit_is_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
-        SslamConfig(**fields)

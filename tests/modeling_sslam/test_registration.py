@@ -1,24 +1,54 @@
-"""Registration itself; that every family is registered well is seen in `test_families.py`."""
+"""Registration itself; that every family is registered well is seen in `tests/contracts/test_families.py`."""
 
 import subprocess
 import sys
 
 import pytest
+from transformers import AutoConfig, AutoModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from modeling_sslam import SslamConfig, SslamFeatureExtractor, SslamForAudioClassification, SslamModel
+from modeling_sslam import KaldiFbankFeatureExtractor, SslamConfig, SslamModel
 from modeling_sslam.registration import register_family
 
 
 def test_registering_twice_is_harmless():
-    register_family(SslamConfig, [SslamModel, SslamForAudioClassification], SslamFeatureExtractor)
+    register_family(SslamConfig, KaldiFbankFeatureExtractor)
+    assert type(AutoConfig.for_model("sslam")) is SslamConfig
+    assert type(AutoModel.from_config(SslamConfig(num_hidden_layers=1, max_time_patches=2))) is SslamModel
 
 
-def test_a_model_without_an_auto_class_is_refused():
-    class SslamForNothing(SslamModel):
-        pass
+@pytest.fixture
+def renamed():
+    """A configuration of another model type, whose models are named as `auto_classes` says; taken back afterwards."""
+    known = []
 
-    with pytest.raises(KeyError, match="SslamForNothing"):
-        register_family(SslamConfig, [SslamForNothing], SslamFeatureExtractor)
+    def build(auto_classes: dict[str, str]) -> type[SslamConfig]:
+        name = f"sslam_{len(known)}_of_a_test"
+        known.append(name)
+        fields = {"__module__": SslamConfig.__module__, "model_type": name, "auto_classes": auto_classes}
+        return type("RenamedConfig", (SslamConfig,), fields)
+
+    yield build
+    for name in known:
+        CONFIG_MAPPING._extra_content.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "error", "missing"),
+    [
+        ("modeling_sslam.SslamForNothing", AttributeError, "SslamForNothing"),
+        ("modeling_of_nobody.SslamModel", ImportError, "modeling_of_nobody"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused(renamed, reference, error, missing):
+    with pytest.raises(error, match=missing):
+        register_family(renamed({"AutoModel": reference}), KaldiFbankFeatureExtractor)
+
+
+def test_a_model_of_another_configuration_is_refused(renamed):
+    """Which a slip in `auto_classes` would be."""
+    with pytest.raises(ValueError, match="not consistent with the config class"):
+        register_family(renamed({"AutoModel": "modeling_ssast.SsastModel"}), KaldiFbankFeatureExtractor)
 
 
 def test_import_stays_light():

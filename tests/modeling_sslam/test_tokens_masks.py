@@ -1,76 +1,113 @@
+"""Masks in their two spellings, and the indexing that goes with them."""
+
+import re
+
 import pytest
 import torch
 
 from modeling_sslam.tokens_masks import (
     gather_tokens,
-    inverse_block_mask,
-    num_blocks,
-    num_kept_tokens,
-    random_mask,
-    split_indices,
+    kept_tokens,
+    masked_positions,
+    masked_tokens,
+    resolve_mask,
+    reverse_tokens,
 )
 
-GRID = (64, 8)
-EAT = {"mask_prob": 0.8, "mask_prob_adjust": 0.07, "block_size": 5}
+MASK = torch.tensor([[True, False, True, False], [False, False, True, True]])
+KEPT = torch.tensor([[1, 3], [0, 1]])
+CPU = torch.device("cpu")
 
 
-def draw(rows: int, seed: int = 0, grid: tuple[int, int] = GRID, **options) -> torch.Tensor:
-    return inverse_block_mask(rows, grid, generator=torch.Generator().manual_seed(seed), **(EAT | options))
+def resolve(bool_masked_pos=None, kept_indices=None, num_rows: int = 2, clones: bool = False) -> torch.Tensor:
+    return resolve_mask(bool_masked_pos, kept_indices, num_rows, 4, CPU, clones=clones)
 
 
-def test_counts_of_the_published_recipes():
-    assert num_kept_tokens(512, 0.8) == 102
-    assert num_kept_tokens(512, 0.75) == 128
-    assert num_blocks(512, 0.8, 0.07, 25) == 5
-    assert num_blocks(512, 0.75, 0.10, 25) == 7
+def test_kept_and_masked_tokens_are_ascending_and_complete():
+    assert kept_tokens(MASK).tolist() == KEPT.tolist()
+    assert masked_tokens(KEPT, 4).tolist() == [[0, 2], [2, 3]]
+    assert kept_tokens(MASK).dtype == masked_tokens(KEPT, 4).dtype == torch.int64
 
 
-def test_every_row_keeps_the_same_number():
-    assert (~draw(200)).sum(1).unique().tolist() == [102]
+def test_masked_tokens_are_ascending_in_whichever_order_the_others_are_kept():
+    shuffled = torch.tensor([[4, 0, 3], [1, 0, 2]])
+    assert masked_tokens(shuffled, 6).tolist() == [[1, 2, 5], [3, 4, 5]]
 
 
-def test_the_same_seed_gives_the_same_masks_and_another_gives_others():
-    assert torch.equal(draw(4), draw(4))
-    assert not torch.equal(draw(4), draw(4, seed=1))
+def test_masked_positions_are_the_mask():
+    assert torch.equal(masked_positions(KEPT, 4), MASK)
+    assert torch.equal(masked_positions(KEPT.flip(1), 4), MASK)
 
 
-def test_a_block_that_needs_no_correction_is_a_whole_square():
-    # A quarter of 20 x 5 cells is exactly one 5 x 5 block, if its centre lies on the middle column.
-    visible = ~draw(500, grid=(20, 5), mask_prob=0.75, mask_prob_adjust=0.0).unflatten(1, (20, 5))
-    full_rows = visible.all(2)
-    squares = full_rows[full_rows.sum(1) == 5]
-    assert len(squares) > 50
-    for rows in squares:
-        assert (rows.nonzero().squeeze(1).diff() == 1).all()
+def test_the_spellings_are_inverse_to_each_other(generator):
+    noise = torch.rand(7, 250, generator=generator)
+    mask = noise >= noise.sort(dim=1).values[:, 50, None]
+    kept = kept_tokens(mask)
+    assert kept.shape == (7, 50)
+    assert torch.equal(masked_positions(kept, 250), mask)
+    together = torch.cat([kept, masked_tokens(kept, 250)], dim=1).sort(dim=1).values
+    assert torch.equal(together, torch.arange(250).expand(7, -1))
 
 
-def test_block_shape_is_time_by_frequency():
-    visible = ~draw(300, block_shape=(8, 3)).unflatten(1, GRID)
-    along_time = (visible[:, 1:] & visible[:, :-1]).sum()
-    along_frequency = (visible[:, :, 1:] & visible[:, :, :-1]).sum()
-    assert along_time > 1.2 * along_frequency
-
-
-@pytest.mark.parametrize("mask_prob", [0.0, 1.0, 0.999])
-def test_a_mask_that_leaves_nothing_is_refused(mask_prob):
-    with pytest.raises(ValueError, match=r"leaves (512|0) of 512 tokens visible: choose a mask_prob"):
-        draw(2, mask_prob=mask_prob)
-
-
-def test_split_indices_are_ascending_and_complete():
-    mask = torch.tensor([[True, False, True, False], [False, False, True, True]])
-    visible, masked = split_indices(mask)
-    assert visible.tolist() == [[1, 3], [0, 1]]
-    assert masked.tolist() == [[0, 2], [2, 3]]
-
-
-def test_split_indices_refuses_ragged_rows_and_empty_sides():
+def test_rows_that_differ_and_sides_that_are_empty_are_refused():
     with pytest.raises(ValueError, match="rows mask 1 to 2 of 3"):
-        split_indices(torch.tensor([[True, False, False], [True, True, False]]))
-    with pytest.raises(ValueError, match="masks 3 of 3 tokens"):
-        split_indices(torch.ones(2, 3, dtype=torch.bool))
-    with pytest.raises(ValueError, match="masks 0 of 3 tokens"):
-        split_indices(torch.zeros(2, 3, dtype=torch.bool))
+        kept_tokens(torch.tensor([[True, False, False], [True, True, False]]))
+    with pytest.raises(ValueError, match="masks 3 of 3 tokens: at least one must stay visible and one be masked"):
+        kept_tokens(torch.ones(2, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="masks 0 of 3 tokens: at least one must stay visible and one be masked"):
+        kept_tokens(torch.zeros(2, 3, dtype=torch.bool))
+
+
+def test_a_mask_is_resolved_to_kept_tokens_in_either_spelling():
+    assert torch.equal(resolve(MASK), KEPT)
+    shuffled = KEPT.flip(1)
+    assert torch.equal(resolve(kept_indices=shuffled), shuffled)
+
+
+def test_clones_are_several_rows_a_clip():
+    assert torch.equal(resolve(MASK, num_rows=1, clones=True), KEPT)
+    assert torch.equal(resolve(kept_indices=KEPT, num_rows=1, clones=True), KEPT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "pretraining needs one mask, but got neither: pass bool_masked_pos or kept_indices"),
+        (
+            {"bool_masked_pos": MASK, "kept_indices": KEPT},
+            "pretraining needs one mask, but got both: pass bool_masked_pos or kept_indices",
+        ),
+        (
+            {"bool_masked_pos": MASK[:, 1:]},
+            "bool_masked_pos has shape (2, 3): expected 2 rows (clips) and 4 columns (patches)",
+        ),
+        (
+            {"bool_masked_pos": MASK, "num_rows": 1},
+            "bool_masked_pos has shape (2, 4): expected 1 rows (clips) and 4 columns (patches)",
+        ),
+        (
+            {"bool_masked_pos": MASK, "num_rows": 3, "clones": True},
+            "bool_masked_pos has shape (2, 4): expected a multiple of 3 rows (clips times clones) and 4 columns",
+        ),
+        ({"bool_masked_pos": torch.ones(2, 4, dtype=torch.bool)}, "bool_masked_pos masks 4 of 4 tokens"),
+        (
+            {"kept_indices": KEPT, "num_rows": 1},
+            "kept_indices has shape (2, 2), but there are 1 clips of 4 patches: keep some of each clip and mask some",
+        ),
+        (
+            {"kept_indices": KEPT, "num_rows": 4, "clones": True},
+            "kept_indices has shape (2, 2), but there are 4 clips of 4 patches",
+        ),
+        ({"kept_indices": KEPT[:, :0]}, "kept_indices has shape (2, 0), but there are 2 clips of 4 patches"),
+        (
+            {"kept_indices": torch.arange(4).expand(2, -1)},
+            "kept_indices has shape (2, 4), but there are 2 clips of 4 patches",
+        ),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        resolve(**arguments)
 
 
 def test_gather_tokens_picks_rows():
@@ -78,23 +115,7 @@ def test_gather_tokens_picks_rows():
     assert gather_tokens(tokens, torch.tensor([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]
 
 
-def test_random_mask_keeps_the_smallest_noise_in_its_order():
-    noise = torch.tensor([[0.5, 0.1, 0.9, 0.3], [0.2, 0.2, 0.2, 0.1]])
-    kept, restore, bool_masked_pos = random_mask(noise, mask_ratio=0.5)
-    assert kept.tolist() == [[1, 3], [3, 0]]
-    assert bool_masked_pos.tolist() == [[True, False, True, False], [False, True, True, False]]
-    order = torch.tensor([[1, 3, 0, 2], [3, 0, 1, 2]])
-    assert torch.equal(order.gather(1, restore), torch.arange(4).expand(2, -1))
-
-
-@pytest.mark.parametrize(("mask_ratio", "num_kept"), [(0.5, 125), (0.8, 50), (0.75, 62)])
-def test_random_mask_keeps_as_many_as_the_official_code(mask_ratio, num_kept):
-    mask = random_mask(torch.rand(3, 250, generator=torch.Generator().manual_seed(0)), mask_ratio)
-    assert mask.kept.shape == (3, num_kept)
-    assert (~mask.bool_masked_pos).sum(1).tolist() == [num_kept] * 3
-
-
-@pytest.mark.parametrize("mask_ratio", [0.0, 0.9])
-def test_random_mask_that_keeps_or_masks_nothing_is_refused(mask_ratio):
-    with pytest.raises(ValueError, match=f"mask_ratio {mask_ratio} keeps . of 4 tokens: choose a ratio"):
-        random_mask(torch.rand(2, 4), mask_ratio)
+def test_turning_leaves_padding_in_place_and_is_its_own_inverse():
+    turned = reverse_tokens(torch.arange(5) < torch.tensor([[3], [5]]))
+    assert turned.tolist() == [[2, 1, 0, 3, 4], [4, 3, 2, 1, 0]]
+    assert torch.equal(turned.gather(1, turned), torch.arange(5).expand(2, -1))

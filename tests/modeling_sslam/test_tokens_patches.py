@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from modeling_sslam.tokens_patches import PatchEmbedding, patch_attention_mask, patchify
+from modeling_sslam import SsastConfig
+from modeling_sslam.tokens_patches import PatchEmbedding, patch_attention_mask, patchify, with_special_tokens
 
 
 def test_tokens_are_time_major():
@@ -33,16 +34,50 @@ def test_clip_shorter_than_a_patch():
         PatchEmbedding(4, (16, 16))(torch.zeros(1, 15, 128))
 
 
+def grid(**fields) -> SsastConfig:
+    return SsastConfig(**({"num_mel_bins": 32, "patch_size": (16, 16)} | fields))
+
+
 def test_a_patch_is_real_when_all_its_frames_are():
     frames = torch.tensor([[1] * 31 + [0] * 17])
-    assert patch_attention_mask(frames, torch.zeros(1, 48, 32), 16, 2).tolist() == [
+    assert patch_attention_mask(frames, torch.zeros(1, 48, 32), grid()).tolist() == [
         [True, True, False, False, False, False]
     ]
 
 
+def test_of_patches_that_overlap_each_is_real_by_itself():
+    """Patches of 16 frames, 10 apart: of 45 real frames the third ends at 36, the fourth at 46."""
+    frames = (torch.arange(60) < torch.tensor([[60], [45], [46]])).int()
+    mask = patch_attention_mask(frames, torch.zeros(3, 60, 32), grid(patch_stride=(10, 16)))
+    assert mask[:, ::2].tolist() == [[True] * 5, [True] * 3 + [False] * 2, [True] * 4 + [False]]
+    assert torch.equal(mask[:, ::2], mask[:, 1::2])
+
+
 def test_a_clip_shorter_than_a_patch_keeps_its_first():
     frames = torch.tensor([[1] * 5 + [0] * 43, [0] * 48])
-    assert patch_attention_mask(frames, torch.zeros(2, 48, 16), 16, 1).tolist() == [[True, False, False], [False] * 3]
+    mask = patch_attention_mask(frames, torch.zeros(2, 48, 16), grid(num_mel_bins=16))
+    assert mask.tolist() == [[True, False, False], [False] * 3]
+
+
+def test_without_a_mask_nothing_is_padded():
+    assert patch_attention_mask(None, torch.zeros(1, 48, 32), grid()) is None
+    assert with_special_tokens(None, 2) is None
+
+
+def test_a_mask_of_other_frames_is_refused():
+    with pytest.raises(
+        ValueError, match=r"attention_mask has shape \(1, 47\), but input_values has \(1, 48\) clips and frames"
+    ):
+        patch_attention_mask(torch.ones(1, 47), torch.zeros(1, 48, 32), grid())
+
+
+def test_special_tokens_are_always_real():
+    assert with_special_tokens(torch.tensor([[True, False]]), 2).tolist() == [[True, True, True, False]]
+
+
+def test_other_mel_bins_are_refused():
+    with pytest.raises(ValueError, match="input_values has 40 mel bins, but the model expects 32"):
+        PatchEmbedding(4, (16, 16), num_mel_bins=32)(torch.zeros(1, 48, 40))
 
 
 def test_patchify_takes_patches_and_their_cells_in_time_order():

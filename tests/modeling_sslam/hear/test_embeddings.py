@@ -13,9 +13,9 @@ from transformers import AutoModel
 from modeling_sslam import (
     EatConfig,
     EatModel,
+    KaldiFbankFeatureExtractor,
     PowerMelFeatureExtractor,
     SsastMaeConfig,
-    SslamFeatureExtractor,
     SslamForAudioClassification,
     SslamModel,
 )
@@ -31,6 +31,9 @@ from modeling_sslam.hear.windows import Windows, pad_reflected, pad_zeros
 from modeling_sslam.official.sslam_layouts import ours_to_official_hub
 from tests.conftest import tiny_config
 from tests.families import FAMILIES, SSLAM
+
+# Families whose papers say how recordings are heard.
+PROTOCOLS = [name for name, family in FAMILIES.items() if family.config.window_padding != "masked"]
 
 
 def noise(*seconds: float, rate: int = 16000) -> list[torch.Tensor]:
@@ -97,14 +100,14 @@ def test_windows_are_encoded_by_themselves(model):
     with torch.no_grad():
         tokens = model.encoder(frames).last_hidden_state[:, model.encoder.config.num_special_tokens :]
     config = model.encoder.config
-    grouped = group_tokens(tokens, config.num_frequency_patches, getattr(config, "token_grouping", "time"))
+    grouped = group_tokens(tokens, config.num_frequency_patches, config.token_grouping)
     torch.testing.assert_close(embeddings[:, windows.steps : 2 * windows.steps], grouped, rtol=0, atol=1e-5)
 
 
 def test_masked_padding_is_not_heard():
     """Families without a protocol: a clip that ends with a patch has the model's own tokens of that clip alone."""
     torch.manual_seed(0)
-    model = HearModel(SslamModel(tiny_config()), SslamFeatureExtractor(target_length=128))
+    model = HearModel(SslamModel(tiny_config()), KaldiFbankFeatureExtractor(target_length=128))
     (clip,) = noise(0.655)  # 64 frames: 4 patches
     with torch.no_grad():
         tokens = model.encoder(model.spectrogram(clip, None)[None]).last_hidden_state[:, 1:]
@@ -123,7 +126,9 @@ def test_steps_of_the_references(num_frames, num_steps):
     assert "attention_mask" not in windows.stack(cut)
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if hasattr(FAMILIES[name].config, "window_frames")])
+@pytest.mark.parametrize(
+    "name", [name for name, family in FAMILIES.items() if family.config.window_padding != "masked"]
+)
 def test_padding_of_a_protocol_is_heard(name):
     """The last window of a family with a protocol is what the encoder makes of it filled up, without a mask."""
     family = FAMILIES[name]
@@ -131,15 +136,29 @@ def test_padding_of_a_protocol_is_heard(name):
     model = HearModel(AutoModel.from_config(family.config), family.feature_extractor)
     (clip,) = noise(0.4)
     spectrogram = model.spectrogram(clip, None)
-    pad = pad_reflected if name.startswith("mwmae") else pad_zeros
+    pad = {"zeros": pad_zeros, "reflected": pad_reflected}[family.config.window_padding]
     with torch.no_grad():
         tokens = model.encoder(pad(spectrogram, model.windows.frames)[None]).last_hidden_state
     config = family.config
     tokens = tokens[:, config.num_special_tokens :]
-    wanted = group_tokens(tokens, config.num_frequency_patches, getattr(config, "token_grouping", "time"))
+    wanted = group_tokens(tokens, config.num_frequency_patches, config.token_grouping)
     embeddings, timestamps = get_timestamp_embeddings(clip, model)
     torch.testing.assert_close(embeddings, wanted[:, : embeddings.shape[1]], rtol=0, atol=1e-6)
     torch.testing.assert_close(timestamps[0], torch.arange(len(timestamps[0])) * 400 / len(timestamps[0]))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_pooled_output_of_a_window_is_its_scene_embedding(name):
+    family = FAMILIES[name]
+    torch.manual_seed(0)
+    model = HearModel(AutoModel.from_config(family.config), family.feature_extractor)
+    (clip,) = noise(2.5)
+    window = model.spectrogram(clip, None)[: model.windows.frames]
+    assert len(window) == model.windows.frames
+    with torch.no_grad():
+        pooled = model.encoder(window[None]).pooler_output
+        ((_, steps),) = model.embed([window])
+    torch.testing.assert_close(pooled[0], steps.mean(dim=0), rtol=0, atol=1e-5)
 
 
 def test_reflection_repeats_as_in_numpy():
@@ -159,7 +178,7 @@ def test_token_groupings():
 
 @pytest.mark.parametrize("model_class", [SslamModel, SslamForAudioClassification])
 def test_folder(model_class, tmp_path):
-    model, extractor = model_class(tiny_config()), SslamFeatureExtractor(target_length=64)
+    model, extractor = model_class(tiny_config()), KaldiFbankFeatureExtractor(target_length=64)
     model.save_pretrained(tmp_path)
     extractor.save_pretrained(tmp_path)
     clips = noise(0.4, 0.9)
@@ -171,7 +190,7 @@ def test_official_checkpoint(tmp_path):
     model = SslamModel(tiny_config(hidden_size=768, num_attention_heads=12, num_hidden_layers=1))
     save_file(ours_to_official_hub(model.state_dict(), "pretrain"), tmp_path / "model.safetensors")
     clips = noise(0.4)
-    wanted = get_scene_embeddings(clips, HearModel(model, SslamFeatureExtractor()))
+    wanted = get_scene_embeddings(clips, HearModel(model, KaldiFbankFeatureExtractor()))
     for path in (tmp_path, tmp_path / "model.safetensors"):
         torch.testing.assert_close(get_scene_embeddings(clips, load_model(path)), wanted, rtol=0, atol=0)
 

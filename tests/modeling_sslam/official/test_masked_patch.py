@@ -57,9 +57,9 @@ def test_converted_folder_loads_with_the_auto_classes(tmp_path):
     model = build(CONFIGS["ssast_mae"])
     convert_to_ours(write(tmp_path / "checkpoint-99.pth", model), tmp_path / "ours")
     loaded = AutoModelForPreTraining.from_pretrained(tmp_path / "ours").eval()
-    clip = torch.randn(1, 200, 80)
+    clip = {"input_values": torch.randn(1, 200, 80), "bool_masked_pos": (torch.arange(250) % 2 == 0)[None]}
     with torch.no_grad():
-        torch.testing.assert_close(loaded(clip).prediction, model(clip).prediction, rtol=0, atol=0)
+        torch.testing.assert_close(loaded(**clip).prediction, model(**clip).prediction, rtol=0, atol=0)
     assert type(AutoFeatureExtractor.from_pretrained(tmp_path / "ours")) is PowerMelFeatureExtractor
 
 

@@ -57,12 +57,9 @@ def build_feature_extractor(data: ClipArguments, config: PreTrainedConfig) -> Se
     return extractor_class(**fields)
 
 
-def build_config(model_type: str, options: dict) -> PreTrainedConfig:
-    """The configuration of a new model.
+def find_config_class(model_type: str, options: dict) -> type[PreTrainedConfig]:
+    """The configuration class of a family, which has all fields in `options`.
 
-    Args:
-        model_type: family.
-        options: fields of its configuration.
     Raises:
         ValueError: unknown family or field.
     """
@@ -73,7 +70,12 @@ def build_config(model_type: str, options: dict) -> PreTrainedConfig:
     known = [field.name for field in dataclasses.fields(config_class) if field.name not in of_every_model]
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(f"unknown field of section model: {', '.join(unknown)}; known: {', '.join(known)}")
-    return config_class(**options)
+    return config_class
+
+
+def build_config(model_type: str, options: dict) -> PreTrainedConfig:
+    """The configuration of a new model of a family, with some of its fields; raises ValueError as above."""
+    return find_config_class(model_type, options)(**options)
 
 
 def build_model(
@@ -89,9 +91,9 @@ def build_model(
     """
     if resume_from is not None:
         return AutoModelForPreTraining.from_config(AutoConfig.from_pretrained(resume_from)), None
-    config = build_config(arguments.model_type, arguments.options)
     if arguments.init_from is None:
-        return AutoModelForPreTraining.from_config(config), None
+        return AutoModelForPreTraining.from_config(build_config(arguments.model_type, arguments.options)), None
+    find_config_class(arguments.model_type, arguments.options)
     source = pathlib.Path(arguments.init_from)
     if not source.exists():
         raise ValueError(f"model.init_from is {arguments.init_from!r}: there is no such file or folder")

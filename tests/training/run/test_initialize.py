@@ -135,3 +135,13 @@ def test_an_extractor_without_statistics_hears_whole_clips_after_random_crops():
     assert build_feature_extractor(DataArguments(sampling_rate=8000), config).sampling_rate == 8000
     with pytest.raises(ValueError, match="data.mean and data.std: ssam standardises every clip by itself, remove"):
         build_feature_extractor(DataArguments(mean=0.0, std=1.0), config)
+
+
+def test_options_need_to_fit_the_checkpoint_and_not_the_published_model(tmp_path):
+    """Five heads divide the width of the checkpoint, not that of the base model."""
+    sizes = {"hidden_size": 40, "num_attention_heads": 2, "decoder_hidden_size": 40, "decoder_groups": 4}
+    SslamForPreTraining(SslamConfig(**(TINY["model"] | sizes))).save_pretrained(tmp_path)
+    model, _ = start(tmp_path, num_attention_heads=5)
+    assert model.config.num_attention_heads == 5
+    with pytest.raises(ValueError, match="hidden_size 768 is not a multiple of num_attention_heads 5"):
+        build_model(ModelArguments(options={"num_attention_heads": 5}))

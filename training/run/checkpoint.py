@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import re
 import shutil
@@ -21,12 +22,13 @@ from torch import nn
 from transformers import SequenceFeatureExtractor
 
 from training.data.stream import BEGINNING, Position
-from training.objectives import Objective
+from training.objectives import OBJECTIVES, Objective
 from training.optim.schedules import Schedule
 from training.settings.pretraining import PretrainArguments
 from training.settings.recipe import build_arguments, dump_arguments, write_arguments
 
 MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
 TEACHER_FILE = "teacher.safetensors"
 RECIPE_FILE = "recipe.yaml"
 
@@ -164,8 +166,18 @@ def _refuse_other_run(folder: pathlib.Path, arguments: PretrainArguments, saved:
 
 
 def read_recipe(folder: pathlib.Path) -> PretrainArguments:
-    """The settings with which a checkpoint was made."""
-    return build_arguments(yaml.safe_load((folder / RECIPE_FILE).read_text()))
+    """The settings with which a checkpoint was made.
+
+    Version 0.1 had the share of masked patches in the configuration of the model, with a default for each family. It
+    is moved to where it is now, so that such a run goes on.
+    """
+    sections = yaml.safe_load((folder / RECIPE_FILE).read_text())
+    model, objective = sections["model"], sections["objective"]
+    former = json.loads((folder / CONFIG_FILE).read_text()) | model
+    if "mask_ratio" in former and former.get("masking", "random") == "random":
+        objective["mask_ratio"] = former["mask_ratio"]
+        sections["model"] = {name: value for name, value in model.items() if name not in ("mask_ratio", "masking")}
+    return build_arguments(sections)
 
 
 def _save_shared(
@@ -210,8 +222,8 @@ def _checkpoints(output: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _flatten(arguments: PretrainArguments) -> dict[str, object]:
-    return {
-        f"{section}.{field}": value
-        for section, fields in dump_arguments(arguments).items()
-        for field, value in fields.items()
-    }
+    """Every field of every section; those of the objective with their defaults, so that only their values count."""
+    sections, objective = dump_arguments(arguments), arguments.objective
+    config_class = OBJECTIVES[objective.name].config_class
+    sections["objective"] |= dataclasses.asdict(config_class(**objective.options))
+    return {f"{section}.{field}": value for section, fields in sections.items() for field, value in fields.items()}

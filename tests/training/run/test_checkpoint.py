@@ -1,18 +1,21 @@
 """Checkpoints: what is in a folder, exact resume, and refusals."""
 
+import json
 import pathlib
 
 import pytest
 import torch
+import yaml
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
 from tests.pretraining import arguments, write_clips
 from training.pretrain import pretrain
-from training.run.checkpoint import differing_settings, find_resume, latest_checkpoint
+from training.run.checkpoint import differing_settings, find_resume, latest_checkpoint, read_recipe
 from training.run.initialize import build_model
 from training.run.monitor import read_metrics
+from training.settings.recipe import dump_arguments
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +121,24 @@ def test_the_second_stage_starts_from_student_and_teacher(clips, straight, tmp_p
     pretrain(arguments(clips, tmp_path, **second))
     (line,) = read_metrics(tmp_path / "metrics.jsonl")
     assert line["loss_retention"] > 0
+
+
+@pytest.mark.parametrize(("in_recipe", "in_config"), [({"mask_ratio": 0.6, "masking": "random"}, 0.6), ({}, 0.8)])
+def test_a_run_of_version_01_keeps_its_share_of_masked_patches(clips, tmp_path, in_recipe, in_config):
+    """It stood in the model's configuration, and in its recipe only where it was not the family's default."""
+    sections = dump_arguments(arguments(clips, tmp_path, objective__name="masked_reconstruction"))
+    sections["model"] = {"model_type": "mwmae", "init_from": None} | in_recipe
+    sections["objective"] = {"name": "masked_reconstruction"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(sections))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mwmae", "mask_ratio": in_config}))
+    recipe = read_recipe(tmp_path)
+    assert recipe.objective.options == {"mask_ratio": in_config}
+    assert recipe.model.options == {}
+
+
+def test_a_default_that_is_written_out_is_no_other_setting(clips, tmp_path):
+    plain = arguments(clips, tmp_path)
+    written = arguments(clips, tmp_path, objective__mask_prob=0.8)
+    other = arguments(clips, tmp_path, objective__mask_prob=0.7)
+    assert differing_settings(plain, written) == []
+    assert differing_settings(plain, other) == ["objective.mask_prob: the checkpoint has 0.8, this run 0.7"]

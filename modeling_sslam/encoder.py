@@ -250,7 +250,7 @@ class TokenEncoder(ModelMixin):
             chosen = torch.stack([output.hidden_states[layer][:, num_special:] for layer in layers], dim=1)
             bands, is_real = chosen.unflatten(2, (-1, num_frequency)), over_time(tokens, num_frequency)[1]
         if is_real is None:
-            is_real = bands.new_ones(len(bands), bands.shape[2], dtype=torch.bool)
+            is_real = bands.new_ones(bands.shape[0], bands.shape[2], dtype=torch.bool)
         return bands, is_real
 
 
@@ -273,12 +273,14 @@ def scene_embedding(
     Returns:
         (B, num_frequency * D).
     """
-    num_tokens = content.shape[1]
-    place = torch.arange(num_tokens, device=content.device).expand(len(content), -1)
-    num_real = place.new_full((len(content), 1), num_tokens) if mask is None else mask.sum(dim=1, keepdim=True)
+    num_clips, num_tokens, _ = content.shape
+    place = torch.arange(num_tokens, device=content.device).expand(num_clips, -1)
+    num_real = place.new_full((num_clips, 1), num_tokens) if mask is None else mask.sum(dim=1, keepdim=True)
     num_steps = (num_real // num_frequency).clamp(min=1)
     part = place % num_frequency if grouping == "time" else place // num_steps
-    weights = nn.functional.one_hot(part.clamp(max=num_frequency - 1), num_frequency) * (place < num_real)[..., None]
+    # By comparison: one_hot looks at the values first, for which a GPU waits and which an exporter cannot follow.
+    is_part = part[..., None] == torch.arange(num_frequency, device=content.device)
+    weights = is_part & (place < num_real)[..., None]
     return torch.einsum("blf,bld->bfd", (weights / num_steps[..., None]).to(content.dtype), content).flatten(1)
 
 

@@ -96,7 +96,7 @@ class MaskedPatchEmbeddings(nn.Module):
         """(B, L, D) -> the sequence for the blocks (B, 1 + L, D), and which of its tokens are real."""
         if self.class_token is None:
             return patches, token_mask
-        sequence = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], dim=1)
+        sequence = torch.cat([self.class_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         return sequence, with_special_tokens(token_mask, 1)
 
     def init_weights(self, config: MaskedPatchConfig) -> None:

@@ -116,7 +116,7 @@ class MwmaeEmbeddings(nn.Module):
         if self.class_token is None:
             return patches
         class_token = self.class_token + self.position_embeddings[:, :1]
-        return torch.cat([class_token.expand(len(patches), -1, -1), patches], dim=1)
+        return torch.cat([class_token.expand(patches.shape[0], -1, -1), patches], dim=1)
 
     def init_weights(self, config: MwmaeConfig) -> None:
         init.copy_(self.position_embeddings, initial_positions(config))

@@ -98,7 +98,7 @@ class SsastEmbeddings(nn.Module):
         """(B, L, D) patches with positions -> (B, 2 + L, D)."""
         special = torch.cat([self.class_token, self.distillation_token], dim=1)
         special = special + self.position_embeddings[:, : self.config.num_special_tokens]
-        return torch.cat([special.expand(len(patches), -1, -1), patches], dim=1)
+        return torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)
 
     def init_weights(self, config: SsastConfig) -> None:
         for parameter in (self.class_token, self.distillation_token, self.position_embeddings):

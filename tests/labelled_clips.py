@@ -6,7 +6,7 @@ import torch
 
 from modeling_sslam import KaldiFbankFeatureExtractor, SslamForPreTraining
 from tests.conftest import tiny_config
-from training.synthesize import BankConfig, write_bank
+from training.sound_bank import BankConfig, write_bank
 
 TARGET_LENGTH = 128
 

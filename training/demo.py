@@ -33,7 +33,7 @@ from training.run.provenance import describe_run, num_cores
 from training.settings.data import EvaluationArguments, LabelledDataArguments
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import build_arguments, load_arguments
-from training.synthesize import BankConfig, write_bank
+from training.sound_bank import BankConfig, write_bank
 
 RECIPE = pathlib.Path(__file__).parent / "recipes" / "demo.yaml"
 MARK = ".demo"  # a file in every folder that a demo wrote

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForAudioClassification
 
 from training.demo import Effort, real_data, run_demo, summarize
-from training.synthesize import EVENTS
+from training.sound_bank import EVENTS
 
 SMALLEST = Effort(clips=40, stage1_steps=2, stage2_steps=2, finetune_steps=2)
 PICTURES = {"mask.png", "mixture.png", "probe.png", "training.png"}

@@ -15,7 +15,7 @@ from training.objectives.classification import bce_per_label
 from training.optim.schedules import PlateauSchedule, learning_rate
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import build_arguments, load_arguments, read_sections
-from training.synthesize import EVENTS
+from training.sound_bank import EVENTS
 
 RECIPES = pathlib.Path(__file__).parents[2] / "training" / "recipes"
 

@@ -15,7 +15,7 @@ from training.data.labelled import (
 )
 from training.settings.augment import AugmentArguments
 from training.settings.data import EvaluationArguments, LabelledDataArguments
-from training.synthesize import EVENTS
+from training.sound_bank import EVENTS
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A bank of procedural sound events and soundscapes: `python -m training.synthesize FOLDER`.
+"""A bank of procedural sound events and soundscapes: `python -m training.sound_bank FOLDER`.
 
 Every clip is a function of (seed, index) alone. The classes share pitch ranges, durations and levels, so that what
 tells them apart is how they move in time and frequency, not their average spectrum.

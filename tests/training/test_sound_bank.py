@@ -4,7 +4,7 @@ import numpy
 import pytest
 import soundfile
 
-from training.synthesize import EVENTS, LONGEST_EVENT, PEAK, BankConfig, render_clip, render_event, write_bank
+from training.sound_bank import EVENTS, LONGEST_EVENT, PEAK, BankConfig, render_clip, render_event, write_bank
 
 RATE = 16_000
 

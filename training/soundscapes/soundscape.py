@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from modeling_sslam.annotations.events import SoundEvent
 
@@ -71,3 +72,8 @@ class Soundscape:
     def events(self) -> list[SoundEvent]:
         """The foreground, in time order."""
         return [sound.event for sound in self.foreground]
+
+
+def in_time_order(sounds: Iterable[PlacedSound]) -> tuple[PlacedSound, ...]:
+    """The background first, then by where they begin; those that begin together keep their order."""
+    return tuple(sorted(sounds, key=lambda sound: (sound.role != BACKGROUND, sound.event_time)))

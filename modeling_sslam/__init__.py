@@ -5,11 +5,13 @@ from transformers import AutoModelForAudioClassification, AutoModelForAudioFrame
 from .configuration_axlstm import AxlstmConfig
 from .configuration_eat import EatConfig
 from .configuration_mwmae import MwmaeConfig
+from .configuration_spectrogram_cnn import SpectrogramCnnConfig
 from .configuration_ssam import SsamConfig
 from .configuration_ssast import SsastConfig
 from .configuration_ssast_mae import SsastMaeConfig
 from .configuration_sslam import SslamConfig
 from .feature_extraction_kaldi_fbank import KaldiFbankFeatureExtractor
+from .feature_extraction_linear_spectrogram import LinearSpectrogramFeatureExtractor
 from .feature_extraction_power_mel import PowerMelFeatureExtractor
 from .feature_extraction_sslam import SslamFeatureExtractor
 from .feature_extraction_waveform import WaveformFeatureExtractor
@@ -25,6 +27,11 @@ from .modeling_mwmae import (
     MwmaeForAudioFrameClassification,
     MwmaeForPreTraining,
     MwmaeModel,
+)
+from .modeling_spectrogram_cnn import (
+    SpectrogramCnnForAudioClassification,
+    SpectrogramCnnForAudioFrameClassification,
+    SpectrogramCnnModel,
 )
 from .modeling_ssam import SsamForAudioClassification, SsamForAudioFrameClassification, SsamForPreTraining, SsamModel
 from .modeling_ssast import (
@@ -52,6 +59,7 @@ from .registration import register_family, register_pipeline
 register_family(AxlstmConfig, PowerMelFeatureExtractor)
 register_family(EatConfig, KaldiFbankFeatureExtractor)
 register_family(MwmaeConfig, PowerMelFeatureExtractor)
+register_family(SpectrogramCnnConfig, LinearSpectrogramFeatureExtractor)
 register_family(SsamConfig, PowerMelFeatureExtractor)
 register_family(SsastConfig, KaldiFbankFeatureExtractor)
 register_family(SsastMaeConfig, PowerMelFeatureExtractor)
@@ -71,12 +79,17 @@ __all__ = [
     "EatForAudioFrameClassification",
     "EatModel",
     "KaldiFbankFeatureExtractor",
+    "LinearSpectrogramFeatureExtractor",
     "MwmaeConfig",
     "MwmaeForAudioClassification",
     "MwmaeForAudioFrameClassification",
     "MwmaeForPreTraining",
     "MwmaeModel",
     "PowerMelFeatureExtractor",
+    "SpectrogramCnnConfig",
+    "SpectrogramCnnForAudioClassification",
+    "SpectrogramCnnForAudioFrameClassification",
+    "SpectrogramCnnModel",
     "SsamConfig",
     "SsamForAudioClassification",
     "SsamForAudioFrameClassification",

@@ -3,7 +3,7 @@
 `KaldiFbank` is the filter bank of the Kaldi toolkit (Povey et al., 2011) with a Hann window, the front end of SSLAM,
 EAT, AST, SSAST and Audio-MAE. Every step up to the power spectrum keeps the order of the reference's float32
 operations: a quiet mel band beside a loud one is a difference of large numbers, whose logarithm moves by up to 4e-3 in
-another order. `PowerMel` is the front end of SSAM, AxLSTM and MW-MAE.
+another order. `PowerMel` is the front end of SSAM, AxLSTM and MW-MAE; `PowerSpectrogram` is what has no mel filters.
 """
 
 from __future__ import annotations
@@ -150,6 +150,87 @@ class KaldiFbank(nn.Module):
         return energies.clamp_(min=ENERGY_FLOOR).log_()
 
 
+class CentredFrames(nn.Module):
+    """Frames centred on every `frame_shift`-th sample of a clip, which is reflected at both ends.
+
+    Args:
+        fft_length: samples of a Fourier transform, and so of a frame.
+        frame_shift: samples from one frame to the next.
+        window: (W,) that frames are multiplied with in their middle, W at most `fft_length`.
+    Raises:
+        ValueError: a window longer than the transform.
+    """
+
+    def __init__(self, fft_length: int, frame_shift: int, window: torch.Tensor):
+        super().__init__()
+        missing = fft_length - len(window)
+        if missing < 0:
+            raise ValueError(f"A window of {len(window)} samples does not fit a transform of {fft_length}.")
+        self.fft_length = fft_length
+        self.frame_shift = frame_shift
+        window = nn.functional.pad(window, (missing // 2, missing - missing // 2))
+        self.register_buffer("window", window, persistent=False)
+
+    def num_frames(self, num_samples: int) -> int:
+        """Number of frames of a clip of `num_samples` samples."""
+        return 1 + (num_samples - self.fft_length % 2) // self.frame_shift
+
+    def num_samples(self, num_frames: int) -> int:
+        """The fewest samples of a clip that has `num_frames` frames."""
+        return (num_frames - 1) * self.frame_shift + self.fft_length % 2
+
+    def reflect(self, waveform: torch.Tensor) -> torch.Tensor:
+        """(B, N) -> (B, N + fft_length): both ends reflected, so that the first frame is centred on the first sample.
+
+        Raises:
+            ValueError: not two dimensions, or too short to be reflected.
+        """
+        if waveform.dim() != 2:
+            raise ValueError(f"Expected a waveform of shape (batch, samples), got {tuple(waveform.shape)}.")
+        reach = self.fft_length // 2
+        if waveform.shape[1] <= reach:
+            raise ValueError(
+                f"A waveform of {waveform.shape[1]} samples is too short: it is reflected over {reach} samples at "
+                "each end, and must be longer."
+            )
+        return nn.functional.pad(waveform, (reach, reach), mode="reflect")
+
+    def power(self, frames: torch.Tensor) -> torch.Tensor:
+        """(..., fft_length) frames -> (..., fft_length // 2 + 1) squared magnitudes of their spectra."""
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window)).square_()
+        return spectrum[..., 0] + spectrum[..., 1]
+
+
+class PowerSpectrogram(CentredFrames):
+    """Waveform to squared magnitudes of short-time spectra; their square roots are the magnitudes. No gradient.
+
+    Transforms are taken in float64, at a fifth more time: in float32 the rounding of a loud frequency reaches the
+    quiet ones, and moves them by 0.1 dB. Arguments are those of `CentredFrames`, the window in float64.
+    """
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Spectra of a batch of clips of one length.
+
+        Args:
+            waveform: (B, N) samples on the module's device.
+        Returns:
+            (B, num_frames(N), fft_length // 2 + 1) float32.
+        Raises:
+            ValueError: as `reflect`.
+        """
+        return self.of_reflected(self.reflect(waveform))
+
+    @torch.no_grad()
+    def of_reflected(self, reflected: torch.Tensor) -> torch.Tensor:
+        """The same of waveforms (B, M) that were reflected, each at its own ends, and then perhaps padded."""
+        frames = reflected.float().unfold(1, self.fft_length, self.frame_shift)
+        spectra = reflected.new_empty((*frames.shape[:2], self.fft_length // 2 + 1), dtype=torch.float32)
+        with torch.autocast(reflected.device.type, enabled=False):
+            for tile in tiles(frames):
+                spectra[tile] = self.power(frames[tile].double())
+        return spectra
+
+
 def htk_mel_filters(
     num_mel_bins: int, fft_length: int, sampling_rate: int, low_frequency: float, high_frequency: float
 ) -> torch.Tensor:
@@ -167,7 +248,7 @@ def htk_mel_filters(
     return torch.minimum((hertz - left) / (centre - left), (right - hertz) / (right - centre)).clamp(min=0.0)
 
 
-class PowerMel(nn.Module):
+class PowerMel(CentredFrames):
     """Waveform to natural-log mel power, the front end of SSAM, AxLSTM and MW-MAE.
 
     Frames are centred on every `frame_shift`-th sample, the clip being reflected at both ends; periodic Hann window,
@@ -195,42 +276,11 @@ class PowerMel(nn.Module):
         low_frequency: float = 50.0,
         high_frequency: float = 8000.0,
     ):
-        super().__init__()
         check_filter_edges(low_frequency, high_frequency, sampling_rate)
-        if frame_length > fft_length:
-            raise ValueError(f"A window of {frame_length} samples does not fit a transform of {fft_length}.")
+        super().__init__(fft_length, frame_shift, torch.hann_window(frame_length))
         self.num_mel_bins = num_mel_bins
-        self.fft_length = fft_length
-        self.frame_shift = frame_shift
-        left = (fft_length - frame_length) // 2
-        window = nn.functional.pad(torch.hann_window(frame_length), (left, fft_length - frame_length - left))
         filters = htk_mel_filters(num_mel_bins, fft_length, sampling_rate, low_frequency, high_frequency)
-        self.register_buffer("window", window, persistent=False)
         self.register_buffer("mel_filters", filters, persistent=False)
-
-    def num_frames(self, num_samples: int) -> int:
-        """Number of frames of a clip of `num_samples` samples."""
-        return 1 + num_samples // self.frame_shift
-
-    def num_samples(self, num_frames: int) -> int:
-        """The fewest samples of a clip that has `num_frames` frames."""
-        return (num_frames - 1) * self.frame_shift
-
-    def reflect(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(B, N) -> (B, N + fft_length): both ends reflected, so that the first frame is centred on the first sample.
-
-        Raises:
-            ValueError: not two dimensions, or too short to be reflected.
-        """
-        if waveform.dim() != 2:
-            raise ValueError(f"Expected a waveform of shape (batch, samples), got {tuple(waveform.shape)}.")
-        reach = self.fft_length // 2
-        if waveform.shape[1] <= reach:
-            raise ValueError(
-                f"A waveform of {waveform.shape[1]} samples is too short: it is reflected over {reach} samples at "
-                "each end, and must be longer."
-            )
-        return nn.functional.pad(waveform, (reach, reach), mode="reflect")
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """Log-mel power of a batch of clips of one length.
@@ -257,7 +307,6 @@ class PowerMel(nn.Module):
         features = reflected.new_empty((*frames.shape[:2], self.num_mel_bins), dtype=torch.float32)
         with torch.autocast(reflected.device.type, enabled=False):
             for tile in tiles(frames):
-                spectrum = torch.view_as_real(torch.fft.rfft(frames[tile] * self.window)).square_()
-                power = (spectrum[..., 0] + spectrum[..., 1]) @ self.mel_filters
+                power = self.power(frames[tile]) @ self.mel_filters
                 features[tile] = power.add_(ENERGY_FLOOR).log_()
         return features

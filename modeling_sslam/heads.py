@@ -11,7 +11,7 @@ from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_audio_encoder import AudioEncoderConfig
-from .encoder import AudioEncoder, AudioPreTrainedModel, ModelMixin, Tokens, over_time
+from .encoder import AudioEncoder, AudioEncoderOutput, AudioPreTrainedModel, ModelMixin, Tokens, over_time
 from .tokens_pooling import AttentivePooling, linear_softmax, masked_mean
 
 
@@ -39,6 +39,24 @@ class ClipClassifier(nn.Module):
         if self.config.pooling == "linear_softmax":
             return linear_softmax(tokens.content, tokens.mask)
         return self.pooler(tokens.content, tokens.mask)
+
+
+class PooledClassifier(ClipClassifier):
+    """Dropout and linear layer, without a norm; with pooling "mean" on the clip embedding that the encoder gives.
+
+    For families whose `pooler_output` is what published classifiers see, and whose configuration has a
+    `classifier_dropout`. Their model calls it in `classify`.
+    """
+
+    def __init__(self, config: AudioEncoderConfig):
+        super().__init__(config)
+        del self.norm
+        self.dropout = nn.Dropout(config.classifier_dropout)
+
+    def forward(self, tokens: Tokens, pooler_output: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """(B, C) logits, given also the clip embeddings (B, D)."""
+        pooled = pooler_output if self.config.pooling == "mean" else self.pool(tokens)
+        return self.dense(self.dropout(pooled))
 
 
 class FrameClassifier(nn.Module):
@@ -101,11 +119,15 @@ class ForAudioClassification(WithHead):
         """
         encoder = cast(AudioEncoder, self.base_model)
         encoded = encoder(input_values, attention_mask=attention_mask, **kwargs)
-        logits = self.classifier(encoder.tokens(encoded))
+        logits = self.classify(encoded)
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
+
+    def classify(self, encoded: AudioEncoderOutput) -> torch.Tensor:
+        """(B, C) logits of what the encoder gave; a family whose head sees more than its tokens says so here."""
+        return self.classifier(cast(AudioEncoder, self.base_model).tokens(encoded))
 
 
 class ForAudioFrameClassification(WithHead):

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from . import masked_patch as official_masked_patch
 from . import mwmae as official_mwmae
+from . import spectrogram_cnn as official_spectrogram_cnn
 from . import ssast as official_ssast
 from . import sslam as official_sslam
 from .file import OfficialModel, open_official
 
-READERS = (official_sslam, official_ssast, official_masked_patch, official_mwmae)
+READERS = (official_sslam, official_ssast, official_masked_patch, official_mwmae, official_spectrogram_cnn)
 
 # Beginnings of parameter names that people confuse with these, and what has them.
 OTHER_LAYOUTS = {

@@ -19,7 +19,7 @@ from .restricted_pickle import load_restricted
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-PICKLE_ENDINGS = (".pt", ".pth", ".bin")
+PICKLE_ENDINGS = (".pt", ".pth", ".bin", ".ckpt")
 FLAX_BEGINNING = "checkpoint_"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from transformers_common_tests.test_sequence_feature_extraction_common import SequenceFeatureExtractionTestMixin
 
 from modeling_sslam.feature_extraction_kaldi_fbank import KaldiFbankFeatureExtractor
+from modeling_sslam.feature_extraction_linear_spectrogram import LinearSpectrogramFeatureExtractor
 from modeling_sslam.feature_extraction_power_mel import PowerMelFeatureExtractor
 from modeling_sslam.feature_extraction_waveform import WaveformFeatureExtractor
 
@@ -41,6 +42,10 @@ class FeatureExtractionTest(SequenceFeatureExtractionTestMixin):
 
 class KaldiFbankFeatureExtractionTest(FeatureExtractionTest, unittest.TestCase):
     feature_extraction_class = KaldiFbankFeatureExtractor
+
+
+class LinearSpectrogramFeatureExtractionTest(FeatureExtractionTest, unittest.TestCase):
+    feature_extraction_class = LinearSpectrogramFeatureExtractor
 
 
 class PowerMelFeatureExtractionTest(FeatureExtractionTest, unittest.TestCase):

@@ -12,7 +12,7 @@ from tests.families import FAMILIES
 
 from .testers import SpectrogramModelTests
 
-TESTED = ("sslam", "eat", "ssast patch", "ssam", "axlstm", "ssast_mae", "mwmae")
+TESTED = ("sslam", "eat", "ssast patch", "ssam", "axlstm", "ssast_mae", "mwmae", "spectrogram_cnn resnet")
 HIDDEN_STATES_TYPES = {"mwmae": 2}  # of pretraining: those of the encoder, and those of the decoder
 
 

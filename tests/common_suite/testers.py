@@ -12,8 +12,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers_common_tests.test_configuration_common import ConfigTester
 from transformers_common_tests.test_modeling_common import ModelTesterMixin
 
-from modeling_sslam.heads import ClipClassifier, ForAudioClassification, ForAudioFrameClassification
-from tests.families import Family
+from modeling_sslam.heads import ForAudioClassification, ForAudioFrameClassification
+from tests.families import Family, num_bins
 
 COMMON_PROPERTIES = ("hidden_size", "num_attention_heads", "num_hidden_layers")
 
@@ -52,7 +52,7 @@ class SpectrogramModelTester:
 
     def prepare_config_and_inputs_for_common(self) -> tuple[PreTrainedConfig, dict[str, torch.Tensor]]:
         config = self.get_config()
-        shape = self.batch_size, config.frames_of(self.image_size), config.num_mel_bins
+        shape = self.batch_size, config.frames_of(self.image_size), num_bins(config)
         values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         inputs = {"input_values": values, "attention_mask": torch.ones(shape[:2], dtype=torch.long)}
         if not self.is_training:
@@ -82,7 +82,8 @@ class SpectrogramModelTests(ModelTesterMixin):
 
     def test_config(self):
         config = self.model_tester.config
-        properties = [name for name in COMMON_PROPERTIES if hasattr(config, name)]
+        settable = [name for name in COMMON_PROPERTIES if name not in self.family.derived_fields]
+        properties = [name for name in settable if hasattr(config, name)]
         sizes = {name: getattr(config, name) for name in properties}
         ConfigTester(
             self, config_class=type(config), has_text_modality=False, common_properties=properties, **sizes
@@ -96,9 +97,33 @@ class SpectrogramModelTests(ModelTesterMixin):
 
     def test_can_load_ignoring_mismatched_shapes(self):
         """The common test finds a head by the name of its class."""
-        head_class = type("ClipClassificationHead", (ClipClassifier,), {})
-        with mock.patch.object(ForAudioClassification, "head_class", head_class):
+        with contextlib.ExitStack() as patches:
+            for model_class in self.all_model_classes:
+                if issubclass(model_class, ForAudioClassification):
+                    head_class = type("ClipClassificationHead", (model_class.head_class,), {})
+                    patches.enter_context(mock.patch.object(model_class, "head_class", head_class))
             super().test_can_load_ignoring_mismatched_shapes()
+
+    def test_num_layers_is_small(self):
+        """A network that has as many stages as its architecture cannot have fewer."""
+        if "num_hidden_layers" in self.family.derived_fields:
+            assert self.model_tester.num_hidden_layers <= self.family.published_size[0]
+        else:
+            super().test_num_layers_is_small()
+
+    def test_hidden_states_output(self):
+        """The common test expects tokens; maps have their channels elsewhere, and ever more of them."""
+        if self.family.channel_axis == -1:
+            super().test_hidden_states_output()
+            return
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        for model_class in self.all_model_classes:
+            for request in ({"output_hidden_states": True}, {}):
+                config.output_hidden_states = not request
+                with torch.no_grad():
+                    maps = model_class(config).eval()(**inputs, **request).hidden_states
+                channels = [of_layer.shape[self.family.channel_axis] for of_layer in maps]
+                assert channels == list(config.sizes.channels)
 
     def test_bc_torch_dtype(self):
         """As the common test, but without a report for each parameter, which takes most of its time."""

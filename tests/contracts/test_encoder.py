@@ -45,7 +45,8 @@ def test_steps_of_a_padded_batch_equal_those_of_single_clips(family, encoder, se
             single, all_real = encoder.steps(**alone(family, seconds, number), layers=layers)
             assert all_real.all()
             assert single.shape == (1, 1 if layers is None else len(layers), length, family.config.hidden_size)
-            torch.testing.assert_close(steps[number, :, :length], single[0], rtol=0, atol=1e-5)
+            tolerance = 1e-5 * family.output_scale
+            torch.testing.assert_close(steps[number, :, :length], single[0], rtol=0, atol=tolerance)
             assert is_real[number, :length].all()
 
 
@@ -90,7 +91,11 @@ def test_layers_are_those_of_the_hidden_states(family, encoder):
     assert bands.shape[1] == len(states) == family.config.num_hidden_layers + 1
     num_content = bands[0, 0].shape[:2].numel()
     for band, state in zip(bands[0], states, strict=True):
-        torch.testing.assert_close(band.flatten(0, 1), state[0, -num_content:], rtol=0, atol=0)
+        if family.layers_are_hidden_states:
+            torch.testing.assert_close(band.flatten(0, 1), state[0, -num_content:], rtol=0, atol=0)
+        num_channels = state.shape[family.channel_axis]
+        assert band[..., :num_channels].abs().sum(dim=(0, 1)).min() > 0
+        assert not band[..., num_channels:].any()
     last = getattr(encoder, "norm", torch.nn.Identity())(bands[:, -1])
     torch.testing.assert_close(last, output[:, 0], rtol=0, atol=1e-5)
 
@@ -118,12 +123,16 @@ def test_pooler_output_is_one_embedding_a_clip_and_hears_no_padding(family, enco
 
 
 def test_a_step_of_a_single_frame_too_many_is_left_out(family, encoder):
-    """The frames behind the last whole step change nothing."""
+    """The frames behind the last whole step change nothing, or where they are heard, not the number of steps."""
     config = family.config
     values = alone(family, SECONDS, 0)["input_values"]
     whole = config.frames_of(config.num_steps(values.shape[1]))
     with torch.no_grad():
-        torch.testing.assert_close(encoder.steps(values)[0], encoder.steps(values[:, :whole])[0], rtol=0, atol=1e-6)
+        steps, of_whole = encoder.steps(values)[0], encoder.steps(values[:, :whole])[0]
+    if family.hears_incomplete_steps:
+        assert steps.shape == of_whole.shape
+    else:
+        torch.testing.assert_close(steps, of_whole, rtol=0, atol=1e-6)
 
 
 def test_layers_above_count_down_through_the_blocks(family):
@@ -206,9 +215,9 @@ def test_a_mask_of_other_frames_is_refused(family, encoder, seconds):
         encoder.steps(**inputs)
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.has_attentions])
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.is_recurrent])
 @pytest.mark.parametrize("masked", [False, True])
-def test_an_exported_transformer_takes_batches_of_any_size(name, masked):
+def test_an_exported_encoder_takes_batches_of_any_size(name, masked):
     """The size of the batch it is exported with must not become part of it. Recurrent encoders are not there yet."""
     encoder = build(FAMILIES[name])
     inputs = features(FAMILIES[name], 0.64, 0.36)

@@ -1,6 +1,5 @@
 """Saved folders load with `trust_remote_code=True` in a process that cannot import this package."""
 
-import copy
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers.dynamic_module_utils import get_imports
 
+from tests.contracts.clips import build
 from tests.families import FAMILIES
 
 # Runs where the package is blocked: loads each folder through its Auto class and keeps what the models say.
@@ -36,7 +36,7 @@ for case in cases:
     assert type(model).__module__.startswith("transformers_modules."), type(model)
     assert type(model.config) is type(config)
     extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
-    features = extractor(clip, sampling_rate=16000, return_tensors="pt")
+    features = extractor(clip, sampling_rate=extractor.sampling_rate, return_tensors="pt")  # as pipelines take arrays
     with torch.no_grad():
         results[case] = model(**features, **load_file(f"{folder}/more_inputs.safetensors"))[0].contiguous()
     if auto_class == "AutoModelForAudioClassification":
@@ -60,18 +60,18 @@ CASES = [
 
 def clip_features(name: str) -> dict[str, torch.Tensor]:
     clip = torch.linspace(-1, 1, 16000).sin().numpy()
-    return FAMILIES[name].feature_extractor(clip, sampling_rate=16000, return_tensors="pt")
+    extractor = FAMILIES[name].feature_extractor
+    return extractor(clip, sampling_rate=extractor.sampling_rate, return_tensors="pt")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> pathlib.Path:
     """One folder for each class of model, saved as anybody would save it."""
     root = tmp_path_factory.mktemp("saved")
-    torch.manual_seed(0)
     for case in CASES:
         name, auto_class = case.split(":")
         folder, family = root / f"{name}_{auto_class}", FAMILIES[name]
-        getattr(transformers, auto_class).from_config(copy.deepcopy(family.config)).save_pretrained(folder)
+        build(family, auto_class).save_pretrained(folder)
         family.feature_extractor.save_pretrained(folder)
         more = {}
         if auto_class == "AutoModelForPreTraining":

@@ -105,7 +105,7 @@ def test_fine_tuning_of_a_pretrained_encoder(family, bank, tmp_path, head):
     trainer.train()
     moved = {
         name: (weight - before[name]).abs().max().item()
-        for name, weight in encoder.state_dict().items()
+        for name, weight in encoder.named_parameters()
         if ".layers." in f".{name}"
     }
     first = max(size for name, size in moved.items() if ".layers.0." in f".{name}")

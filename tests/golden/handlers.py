@@ -2,6 +2,9 @@
 
 from . import (  # noqa: F401
     axlstm,
+    gise51_cnn,
+    gise51_recipe,
+    gise51_soundscapes,
     hear,
     mwmae,
     power_mel_recipe,

@@ -7,9 +7,14 @@ import torch
 import transformers
 from torch import nn
 
-from modeling_sslam import SslamConfig, SslamForAudioClassification, SslamForAudioFrameClassification
+from modeling_sslam import (
+    SpectrogramCnnConfig,
+    SslamConfig,
+    SslamForAudioClassification,
+    SslamForAudioFrameClassification,
+)
 from modeling_sslam.encoder import Tokens
-from modeling_sslam.heads import ClipClassifier, FrameClassifier, frame_loss
+from modeling_sslam.heads import ClipClassifier, FrameClassifier, PooledClassifier, frame_loss
 from tests.families import FAMILIES, SSLAM
 
 POOLINGS = ("cls", "mean", "attentive", "linear_softmax")
@@ -69,6 +74,17 @@ def test_only_attentive_pooling_has_weights(pooling):
     names = {name for name, _ in classifier(pooling).named_parameters()}
     own = {"pooler.score.weight", "pooler.score.bias"} if pooling == "attentive" else set()
     assert names == own | {"norm.weight", "norm.bias", "dense.weight", "dense.bias"}
+
+
+def test_a_pooled_classifier_is_linear_in_the_clip_embedding(tokens, generator):
+    """Dropout, which is off in evaluation, and no norm; other poolings than the mean see the tokens."""
+    config = SpectrogramCnnConfig(architecture="resnet18", width_multiplier=1 / 16, classifier_dropout=0.5)
+    head, embedding = PooledClassifier(config).eval(), torch.randn(2, 32, generator=generator)
+    torch.testing.assert_close(head(tokens, embedding), embedding @ head.dense.weight.T + head.dense.bias)
+    assert not torch.equal(head.train()(tokens, embedding), head.eval()(tokens, embedding))
+    config.pooling = "linear_softmax"
+    pooled = ClipClassifier.pool(head, tokens)
+    torch.testing.assert_close(head(tokens, embedding), pooled @ head.dense.weight.T + head.dense.bias)
 
 
 def test_frame_classifier_is_linear_in_the_normalised_step(generator):
@@ -162,6 +178,8 @@ def test_the_state_dict_names_encoder_and_head(name):
         beginnings = {parameter.partition(".")[0] for parameter in model.state_dict()}
         assert beginnings == {model.base_model_prefix, head}
         own = {parameter for parameter in model.state_dict() if parameter.startswith(head)}
-        assert own == {f"{head}.{part}.{kind}" for part in ("norm", "dense") for kind in ("weight", "bias")}
+        has_norm = not isinstance(getattr(model, head), PooledClassifier)
+        parts = ("norm", "dense") if has_norm else ("dense",)
+        assert own == {f"{head}.{part}.{kind}" for part in parts for kind in ("weight", "bias")}
         assert getattr(model, head).dense.out_features == config.num_labels
-        assert getattr(model, head).norm.eps == config.classifier_norm_eps
+        assert not has_norm or getattr(model, head).norm.eps == config.classifier_norm_eps

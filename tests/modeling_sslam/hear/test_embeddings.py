@@ -30,6 +30,7 @@ from modeling_sslam.hear.embeddings import (
 from modeling_sslam.hear.windows import Windows, pad_reflected, pad_zeros
 from modeling_sslam.official.sslam_layouts import ours_to_official_hub
 from tests.conftest import tiny_config
+from tests.contracts.clips import build
 from tests.families import FAMILIES, SSLAM
 
 # Families whose papers say how recordings are heard.
@@ -43,9 +44,8 @@ def noise(*seconds: float, rate: int = 16000) -> list[torch.Tensor]:
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def model(request) -> HearModel:
-    torch.manual_seed(0)
     family = FAMILIES[request.param]
-    return HearModel(AutoModel.from_config(family.config), family.feature_extractor)
+    return HearModel(build(family), family.feature_extractor)
 
 
 def test_shapes_and_times(model):

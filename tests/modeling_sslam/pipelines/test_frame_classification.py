@@ -25,7 +25,7 @@ def tagger_of(name: str, extractor=None, **config) -> AudioFrameClassificationPi
     tiny = copy.deepcopy(FAMILIES[name].config)
     for field, value in config.items():
         setattr(tiny, field, value)
-    model = AutoModelForAudioFrameClassification.from_config(tiny)
+    model = AutoModelForAudioFrameClassification.from_config(tiny).eval()  # as a loaded one is
     torch.nn.init.normal_(model.frame_classifier.dense.weight)
     return AudioFrameClassificationPipeline(
         model, feature_extractor=extractor or FAMILIES[name].feature_extractor, task="audio-frame-classification"

@@ -7,7 +7,7 @@ from transformers import AutoModel
 
 from modeling_sslam import SslamModel
 from tests.conftest import tiny_config
-from tests.families import FAMILIES
+from tests.families import FAMILIES, num_bins
 from tests.training.probes.features import separable
 from training.probes.trained import (
     AttentiveProbe,
@@ -94,7 +94,7 @@ def test_weighted_layers_of_every_family(name):
     model = WeightedLayersClassifier(AutoModel.from_config(config), num_classes=3).eval()
     step = config.time_stride
     length = 3 * (config.longest_clip or 8 * step) // step * step
-    clips = torch.randn(2, length, config.num_mel_bins, generator=torch.Generator().manual_seed(0))
+    clips = torch.randn(2, length, num_bins(config), generator=torch.Generator().manual_seed(0))
     mask = torch.ones(2, length, dtype=torch.int32)
     mask[1, length // 2 // step * step :] = 0
     with torch.no_grad():

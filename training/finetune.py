@@ -2,8 +2,8 @@
 
     python -m training.finetune --config training/recipes/finetune_as20k.yaml model.init_from=... data.path=...
 
-The recipes are those of SSLAM (Alex et al., ICLR 2025), EAT (Chen et al., IJCAI 2024), SSAST (Gong et al., AAAI 2022)
-and of SUPERB's utterance tasks (Yang et al., Interspeech 2021).
+The recipes are those of SSLAM (Alex et al., ICLR 2025), EAT (Chen et al., IJCAI 2024), SSAST (Gong et al., AAAI 2022),
+of SUPERB's utterance tasks (Yang et al., Interspeech 2021) and of GISE-51 (Yadav and Foster, arXiv 2103.12306, 2021).
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from training.data.labelled import (
 from training.metrics.classification import classification_metrics
 from training.optim.optimizer import build_optimizer, parameter_groups
 from training.optim.schedules import build_schedule
-from training.run.averaging import EpochMeans
+from training.run.averaging import EpochMeans, sigmoid_scores, softmax_scores
 from training.run.classification_trainer import ClassificationTrainer, RecipeSchedule, TrainingCollator
 from training.run.classifier import build_classifier, read_config
 from training.run.command import recipe_command, start_log, write_results
+from training.run.early_stop import EarlyStop
 from training.run.initialize import build_feature_extractor
 from training.settings.augment import AugmentArguments
-from training.settings.data import EvaluationArguments
+from training.settings.data import FinetuneDataArguments
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import write_arguments
 
@@ -59,15 +60,26 @@ def build_clips(arguments: FinetuneArguments, feature_extractor: SequenceFeature
     labelled = load_labelled_rows(data)
     classes = label_names(data, labelled.names)
 
-    def clips(of: LabelledRows, augment: AugmentArguments | None = None) -> LabelledClips:
-        indices = label_indices(of.names, classes)
-        return LabelledClips(of.rows, indices, len(classes), feature_extractor, data.audio_column, augment)
+    def clips(of: FinetuneDataArguments, rows: LabelledRows, augment: AugmentArguments | None = None) -> LabelledClips:
+        indices = label_indices(rows.names, classes)
+        return LabelledClips(
+            rows.rows,
+            indices,
+            len(classes),
+            feature_extractor,
+            of.audio_column,
+            augment,
+            target_length=of.target_length,
+            crop=of.crops_anywhere,
+        )
 
-    evaluation = clips(load_labelled_rows(arguments.evaluation.applied_to(data)))
-    test = None
-    if arguments.test != EvaluationArguments():
-        test = clips(load_labelled_rows(arguments.test.applied_to(data)))
-    return FinetuneClips(clips(labelled, arguments.augment), evaluation, test, classes)
+    chosen_by, test = arguments.evaluation_data(), arguments.test_data()
+    return FinetuneClips(
+        clips(data, labelled, arguments.augment),
+        clips(chosen_by, load_labelled_rows(chosen_by)),
+        None if test is None else clips(test, load_labelled_rows(test)),
+        classes,
+    )
 
 
 def build_training_arguments(arguments: FinetuneArguments) -> TrainingArguments:
@@ -98,6 +110,7 @@ def build_training_arguments(arguments: FinetuneArguments) -> TrainingArguments:
         load_best_model_at_end=True,
         metric_for_best_model=run.metric or ("mean_average_precision" if data.multi_label else "accuracy"),
         greater_is_better=True,
+        restore_callback_states_from_checkpoint=run.early_stop is not None,
     )
 
 
@@ -135,7 +148,8 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     updates_per_epoch = len(sampler) // clips_an_update
     trainer_arguments.max_steps = optim.num_updates(updates_per_epoch)
     schedule = build_schedule(optim, optimizer, trainer_arguments.max_steps, updates_per_epoch)
-    return ClassificationTrainer(
+    scores_of = softmax_scores if run.softmax_metrics else sigmoid_scores
+    trainer = ClassificationTrainer(
         model=model,
         args=trainer_arguments,
         data_collator=TrainingCollator(arguments.augment),
@@ -147,8 +161,11 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
         sampler=sampler,
         loss=optim.loss,
         label_smoothing=optim.label_smoothing,
-        means=EpochMeans(arguments.average, classification_metrics(data.multi_label)),
+        means=EpochMeans(arguments.average, classification_metrics(data.multi_label, run.softmax_metrics), scores_of),
     )
+    if run.early_stop is not None:
+        trainer.add_callback(EarlyStop(run.early_stop))
+    return trainer
 
 
 def finetune(arguments: FinetuneArguments) -> dict[str, float]:

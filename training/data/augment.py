@@ -1,8 +1,8 @@
-"""Augmentations of fine-tuning: waveform roll and gain, feature noise and roll, two kinds of mixup, SpecAugment.
+"""Augmentations of fine-tuning: waveform roll and gain, feature noise and roll, three kinds of mixup, SpecAugment.
 
 Each augmentation has two halves: a deterministic function of the drawn values, which can be held against recorded
 numbers, and a `draw_*` or `random_*` function that draws those values from a `torch.Generator`.
-Sources: SSLAM, EAT and SSAST fine-tuning; mixup (Zhang et al. 2018), SpecAugment (Park et al. 2019).
+Sources: SSLAM, EAT, SSAST and GISE-51 fine-tuning; mixup (Zhang et al. 2018), SpecAugment (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def add_noise_and_roll(
 
 def random_noise_and_roll(features: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """`add_noise_and_roll` with an amplitude uniform in [0, 0.1) and a shift uniform in [-10, 10) frames."""
-    _check_spectrogram(features, "augment.noise", 2)
+    check_spectrogram(features, "augment.noise", 2)
     noise = torch.rand(features.shape, generator=generator)
     amplitude = MAX_NOISE_AMPLITUDE * torch.rand((), generator=generator).item()
     shift = torch.randint(-MAX_FRAME_ROLL, MAX_FRAME_ROLL, (), generator=generator)
@@ -96,6 +96,53 @@ def random_mixup(
     return mixup(features, targets, draw_beta(alpha, generator))
 
 
+def mix_clips(clips: torch.Tensor, weights: torch.Tensor, partners: torch.Tensor) -> torch.Tensor:
+    """`w * x + (1 - w) * x[partner]`, every clip with a partner and a weight of its own (GISE-51).
+
+    Mixed one-hot targets give the cross-entropy `w * CE(label) + (1 - w) * CE(label of the partner)`.
+
+    Args:
+        clips: (B, ...) features or targets.
+        weights: (B,) in [0, 1].
+        partners: (B,) indices within the batch.
+    """
+    weights = weights.view(-1, *[1] * (clips.ndim - 1)).to(clips.dtype)
+    return weights * clips + (1 - weights) * clips[partners]
+
+
+def seeded_mixing_weights(alpha: float, seed: int, batch_size: int) -> torch.Tensor:
+    """(B,) float32 from Beta(alpha, alpha), the same for the same seed: those of GISE-51's reference.
+
+    There NumPy's legacy generator is seeded anew for every batch, so that all batches have the same weights.
+    """
+    return torch.from_numpy(numpy.random.RandomState(seed).beta(alpha, alpha, batch_size).astype(numpy.float32))
+
+
+def random_permutation_mixup(
+    features: torch.Tensor,
+    targets: torch.Tensor,
+    alpha: float,
+    probability: float,
+    seed: int | None,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """With `probability`, `mix_clips` of features (B, ...) and targets (B, C) in random pairs; otherwise as they are.
+
+    Args:
+        alpha: of the weights, from Beta(alpha, alpha).
+        seed: of the weights, see `seeded_mixing_weights`; None for new ones from the generator.
+    """
+    if torch.rand((), generator=generator).item() >= probability:
+        return features, targets
+    batch_size = len(features)
+    partners = torch.randperm(batch_size, generator=generator)
+    if seed is None:
+        weights = torch.tensor([draw_beta(alpha, generator) for _ in range(batch_size)])
+    else:
+        weights = seeded_mixing_weights(alpha, seed, batch_size)
+    return mix_clips(features, weights, partners), mix_clips(targets, weights, partners)
+
+
 def band_mask(width_uniform: torch.Tensor, start_uniform: torch.Tensor, size: int, max_width: float) -> torch.Tensor:
     """One band per clip along an axis: width int(u1 * max_width), start int(u2 * (size - u1 * max_width)).
 
@@ -126,7 +173,7 @@ def hide_bands(
     Raises:
         ValueError: a band may be wider than its axis, or the features have no bands.
     """
-    _check_spectrogram(features, "SpecAugment (augment.frequency_mask, .time_mask, .mask_ratio)", 3)
+    check_spectrogram(features, "SpecAugment (augment.frequency_mask, .time_mask, .mask_ratio)", 3)
     batch_size, num_frames, num_bins = features.shape
     if max_bins > num_bins or max_frames > num_frames:
         raise ValueError(
@@ -145,7 +192,7 @@ def spec_augment(features: torch.Tensor, mask_ratio: float, generator: torch.Gen
     return hide_bands(features, mask_ratio * num_bins, mask_ratio * num_frames, 0.0, generator)
 
 
-def _check_spectrogram(features: torch.Tensor, name: str, num_axes: int) -> None:
+def check_spectrogram(features: torch.Tensor, name: str, num_axes: int) -> None:
     """Raises ValueError for waveforms, which have no bands."""
     if features.ndim != num_axes:
         raise ValueError(f"{name} is made for spectrograms, but this model hears waveforms: leave it out")

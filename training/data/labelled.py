@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import datasets
 import torch
@@ -20,6 +20,8 @@ from training.data.augment import (
     random_noise_and_roll,
     random_roll_and_scale,
 )
+from training.data.crops import fit_from_anywhere, fit_from_the_middle
+from training.data.random_masks import hide_at_random
 from training.data.rows import load_rows
 from training.settings.augment import AugmentArguments
 from training.settings.data import LABEL_SETS, LabelledDataArguments
@@ -141,6 +143,12 @@ class LabelledClips(Dataset):
         feature_extractor: pads or cuts to its target length and normalises.
         audio_column: where the encoded audio lies in a row.
         augment: what to do with a clip when augmenting; what is done to whole batches is left to others.
+        target_length: frames instead of those of the extractor.
+        crop: whether clips are normalised as a whole and then cut or wrapped to `target_length`, see `crops.py`; the
+            extractor fits them otherwise.
+        load: (N,) samples of what lies in a row's `audio_column`, at a rate.
+    Raises:
+        ValueError: `crop` without `target_length`.
     """
 
     def __init__(
@@ -151,20 +159,28 @@ class LabelledClips(Dataset):
         feature_extractor: SequenceFeatureExtractor,
         audio_column: str,
         augment: AugmentArguments | None = None,
+        target_length: int | None = None,
+        crop: bool = False,
+        load: Callable[[dict, int], torch.Tensor] = load_audio,
     ):
+        if crop and target_length is None:
+            raise ValueError("clips can only be cropped to a length: give target_length")
         self.rows = rows.select_columns([audio_column])
         self.indices = indices
         self.num_classes = num_classes
         self.feature_extractor = feature_extractor
         self.audio_column = audio_column
         self.augment = augment or AugmentArguments()
+        self.target_length = target_length
+        self.crop = crop
+        self.load = load
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """What the extractor makes of the clip: `input_values` (T, F) or (T,), perhaps `attention_mask` (T,); `labels`
-        (C,) float, and the seed where one was given.
+        """What the extractor makes of the clip: `input_values` (T, F) or (T,), perhaps `attention_mask` (T,) where it
+        fits clips; `labels` (C,) float, and the seed where one was given.
 
         Raises:
             ValueError: the clip cannot be decoded.
@@ -182,7 +198,7 @@ class LabelledClips(Dataset):
             waveform, labels = self.mixed(index, partner, draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator))
         if augment.roll:
             waveform = random_roll_and_scale(waveform - waveform.mean(), generator)
-        features = self.features(waveform)
+        features = self.features(waveform, generator)
         input_values = features["input_values"]
         if augment.frequency_mask or augment.time_mask:
             widths = augment.frequency_mask, augment.time_mask
@@ -190,6 +206,11 @@ class LabelledClips(Dataset):
             input_values = hide_bands(input_values[None], *widths, silence, generator)[0]
         if augment.noise:
             input_values = random_noise_and_roll(input_values, generator)
+        if augment.random_masks:
+            widest = augment.random_mask_bins, augment.random_mask_frames
+            input_values = hide_at_random(
+                input_values, augment.random_masks, augment.random_masks_probability, *widest, generator
+            )
         return features | {"input_values": input_values, "labels": labels}
 
     def mixed(self, index: int, partner: int, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -199,13 +220,28 @@ class LabelledClips(Dataset):
 
     def waveform(self, index: int) -> torch.Tensor:
         """(N,) samples of a clip at the extractor's rate."""
-        return load_audio(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
+        return self.load(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
 
-    def features(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the extractor makes of a waveform, without the batch axis."""
+    def features(self, waveform: torch.Tensor, generator: torch.Generator | None = None) -> dict[str, torch.Tensor]:
+        """What the extractor makes of a waveform, without the batch axis.
+
+        Args:
+            generator: says where to crop; None for the middle.
+        """
         rate = self.feature_extractor.sampling_rate
-        features = self.feature_extractor(waveform, sampling_rate=rate, padding="max_length", return_tensors="pt")
+        length = {"padding": "max_length", "max_length": self.target_length}
+        if self.crop:
+            length = {"padding": "longest", "truncation": False}
+        features = self.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt", **length)
+        if self.crop:
+            return {"input_values": self.cropped(features["input_values"][0], generator)}
         return {name: of_batch[0] for name, of_batch in features.items()}
+
+    def cropped(self, features: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """(T, ...) -> (target_length, ...)."""
+        if generator is None:
+            return fit_from_the_middle(features, self.target_length)
+        return fit_from_anywhere(features, self.target_length, self.augment.minimum_padding, generator)
 
     def target(self, index: int) -> torch.Tensor:
         """(C,) float, 1 for each label of the clip."""

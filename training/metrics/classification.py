@@ -38,6 +38,15 @@ def single_label_metrics(scores: numpy.ndarray, labels: numpy.ndarray) -> dict[s
     return load_metric("accuracy").compute(predictions=scores.argmax(axis=-1), references=labels.argmax(axis=-1))
 
 
-def classification_metrics(multi_label: bool) -> Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]:
-    """The metrics that suit the labels: mAP and d', or accuracy."""
-    return multi_label_metrics if multi_label else single_label_metrics
+def all_metrics(scores: numpy.ndarray, labels: numpy.ndarray) -> dict[str, float]:
+    """All of the above, for one label a clip whose scores are ranked within each class too (GISE-51 on VGGSound)."""
+    return single_label_metrics(scores, labels) | multi_label_metrics(scores, labels)
+
+
+def classification_metrics(
+    multi_label: bool, rankings: bool = False
+) -> Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]:
+    """The metrics that suit the labels: mAP and d', or accuracy, with `rankings` all of them."""
+    if multi_label:
+        return multi_label_metrics
+    return all_metrics if rankings else single_label_metrics

@@ -70,28 +70,30 @@ class CosineSchedule(Schedule):
 
 
 class PlateauSchedule(Schedule):
-    """Warm-up in blocks, then the rate is halved whenever evaluations stop improving (SSAST).
+    """Warm-up in blocks, then the rate falls whenever evaluations stop improving (SSAST, GISE-51).
 
-    The warm-up sets the rate anew at the start of each block, which undoes what was halved before. The first block has
+    The warm-up sets the rate anew at the start of each block, which undoes falls before it. The first block has
     rate 0: its updates change nothing but the optimiser's moments.
 
     As torch's `ReduceLROnPlateau`, which takes a loss with a minus for improved as long as it stays.
 
     Args:
-        optimizer: whose rates are halved; they are part of its own state.
+        optimizer: whose rates are lowered; they are part of its own state.
         warmup, block: updates of the whole warm-up, and of each block of it.
-        patience: evaluations in a row that may pass without an improvement; the next one halves the rate. An
+        patience: evaluations in a row that may pass without an improvement; the next one lowers the rate. An
             improvement is one of more than a ten-thousandth of the best score.
+        factor: by which rates are multiplied then.
     """
 
     THRESHOLD = 1e-4
     SMALLEST_STEP = 1e-8  # rates that would fall by less stay as they are
 
-    def __init__(self, optimizer: Optimizer, warmup: int, block: int, patience: int):
+    def __init__(self, optimizer: Optimizer, warmup: int, block: int, patience: int, factor: float = 0.5):
         self.optimizer = optimizer
         self.warmup = warmup
         self.block = block
         self.patience = patience
+        self.factor = factor
         self.best = -math.inf
         self.num_bad = 0
 
@@ -110,8 +112,9 @@ class PlateauSchedule(Schedule):
         if self.num_bad > self.patience:
             self.num_bad = 0
             for group in self.optimizer.param_groups:
-                if group["lr"] / 2 > self.SMALLEST_STEP:
-                    group["lr"] /= 2
+                lower = group["lr"] * self.factor
+                if group["lr"] - lower > self.SMALLEST_STEP:
+                    group["lr"] = lower
 
     def state_dict(self) -> dict:
         return {"best": self.best, "num_bad_epochs": self.num_bad}
@@ -159,7 +162,7 @@ def _cosine(optim: OptimArguments, optimizer: Optimizer, total: int, updates_per
 
 
 def _plateau(optim: OptimArguments, optimizer: Optimizer, total: int, updates_per_epoch: int | None) -> Schedule:
-    return PlateauSchedule(optimizer, optim.warmup_steps, optim.warmup_block, optim.patience)
+    return PlateauSchedule(optimizer, optim.warmup_steps, optim.warmup_block, optim.patience, optim.plateau_factor)
 
 
 def _epochs(optim: OptimArguments, optimizer: Optimizer, total: int, updates_per_epoch: int | None) -> Schedule:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy
 import torch
-from scipy.special import expit
+from scipy.special import expit, softmax
 from torch import nn
 from transformers import EvalPrediction, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -15,6 +15,16 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from training.settings.finetuning import AverageArguments
 
 ScoreMetrics = Callable[[numpy.ndarray, numpy.ndarray], dict[str, float]]
+
+
+def sigmoid_scores(logits: numpy.ndarray) -> numpy.ndarray:
+    """(N, C) logits -> the probability of each label, by itself."""
+    return expit(logits)
+
+
+def softmax_scores(logits: numpy.ndarray) -> numpy.ndarray:
+    """(N, C) logits -> the probability of each label where a clip has one."""
+    return softmax(logits, axis=-1)
 
 
 class RunningMean:
@@ -48,26 +58,33 @@ class EpochMeans(TrainerCallback):
     Args:
         arguments: what to average.
         metrics: of scores (N, C) against labels (N, C).
+        scores_of: scores (N, C) of logits (N, C).
     """
 
     FILE = "epoch_means.pt"
 
-    def __init__(self, arguments: AverageArguments, metrics: ScoreMetrics):
+    def __init__(
+        self,
+        arguments: AverageArguments,
+        metrics: ScoreMetrics,
+        scores_of: Callable[[numpy.ndarray], numpy.ndarray] = sigmoid_scores,
+    ):
         self.arguments = arguments
         self.metrics = metrics
+        self.scores_of = scores_of
         self.scores = RunningMean()
         self.weights = RunningMean()
         self.cumulative: dict[str, float] = {}
 
     def metrics_of_model(self, prediction: EvalPrediction) -> dict[str, float]:
         """Metrics of logits; mAP and d' are taken of probabilities, as published."""
-        return self.metrics(expit(prediction.predictions), prediction.label_ids)
+        return self.metrics(self.scores_of(prediction.predictions), prediction.label_ids)
 
     def compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
         """For `Trainer`, called at every evaluation: those of the model, and those of the mean scores so far."""
         results = self.metrics_of_model(prediction)
         if self.arguments.scores:
-            self.scores.add({"scores": torch.from_numpy(expit(prediction.predictions))})
+            self.scores.add({"scores": torch.from_numpy(self.scores_of(prediction.predictions))})
             mean = self.metrics(self.scores.mean["scores"].numpy(), prediction.label_ids)
             self.cumulative = {f"cumulative_{name}": float(value) for name, value in mean.items()}
         return results | self.cumulative

@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 
-from training.data.augment import random_mixup, spec_augment
+from training.data.augment import random_mixup, random_permutation_mixup, spec_augment
 from training.objectives.classification import get_loss
 from training.optim.schedules import Schedule
 from training.run.averaging import EpochMeans
@@ -34,12 +34,21 @@ class TrainingCollator:
     def augment(self, features: torch.Tensor, targets: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         options, generator = self.arguments, torch.Generator().manual_seed(seed)
         if options.mixup_alpha:
-            features, targets = random_mixup(
-                features, targets, options.mixup_alpha, options.mixup_probability, generator
-            )
+            mixed, targets = self.mix(features, targets, generator)
+            features = mixed if options.mixup_inputs else features
         if options.mask_ratio:
             features = spec_augment(features, options.mask_ratio, generator)
         return features, targets
+
+    def mix(
+        self, features: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixup of inputs and targets, in the pairs of the recipe."""
+        options = self.arguments
+        alpha, probability = options.mixup_alpha, options.mixup_probability
+        if options.mixup_pairs == "mirror":
+            return random_mixup(features, targets, alpha, probability, generator)
+        return random_permutation_mixup(features, targets, alpha, probability, options.mixup_seed, generator)
 
 
 class RecipeSchedule(LRScheduler):

@@ -6,9 +6,11 @@ import dataclasses
 import typing
 
 from modeling_sslam.audioset_labels import AUDIOSET_LABELS
+from modeling_sslam.gise51_labels import GISE51_LABELS
 
 CROPS = ("first", "random")
-LABEL_SETS = {"audioset": AUDIOSET_LABELS}
+FITS = ("extractor", "crop")
+LABEL_SETS = {"audioset": AUDIOSET_LABELS, "gise51": GISE51_LABELS}
 
 
 @dataclasses.dataclass
@@ -106,6 +108,29 @@ class LabelledDataArguments(ClipArguments):
         return self.label_separator is not None
 
 
+@dataclasses.dataclass
+class FinetuneDataArguments(LabelledDataArguments):
+    """Clips of fine-tuning; all of `LabelledDataArguments`, and:
+
+    Attributes:
+        fit: how clips get `target_length`. "extractor": the extractor cuts them at their end or pads them with
+            silence. "crop" (GISE-51): they are normalised as a whole; of longer ones a part is taken, from anywhere in
+            training and from the middle in evaluation, and shorter ones are repeated to both sides. All frames then
+            count as real.
+    """
+
+    fit: str = "extractor"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.fit not in FITS:
+            raise ValueError(f"data.fit is {self.fit!r}: choose {' or '.join(FITS)}")
+
+    @property
+    def crops_anywhere(self) -> bool:
+        return self.fit == "crop"
+
+
 Data = typing.TypeVar("Data", bound=ClipArguments)
 
 
@@ -134,3 +159,31 @@ class EvaluationArguments:
         if all(getattr(data, name) == value for name, value in changes.items()):
             raise ValueError("evaluation and training clips are the same: set evaluation.path, .split or .filters")
         return dataclasses.replace(data, **changes)
+
+
+@dataclasses.dataclass
+class FinetuneEvaluationArguments(EvaluationArguments):
+    """Clips that are not trained on, and how much of them is heard; all of `EvaluationArguments`, and:
+
+    Attributes:
+        target_length: frames instead of those of section `data`; null for the same. Where `data.fit` is "crop" and
+            clips are of one length, theirs gives whole clips, and twice that every clip twice.
+    """
+
+    target_length: int | None = None
+
+    def __post_init__(self):
+        if self.target_length is not None and self.target_length < 1:
+            raise ValueError(f"target_length is {self.target_length}: it must be at least 1, or null for that of data")
+
+    @property
+    def chooses_clips(self) -> bool:
+        """Whether the section sets clips apart, or only says how much of them is heard."""
+        return self.path is not None or self.split is not None or bool(self.filters)
+
+    def applied_to(self, data: FinetuneDataArguments) -> FinetuneDataArguments:
+        return self.heard(super().applied_to(data))
+
+    def heard(self, data: FinetuneDataArguments) -> FinetuneDataArguments:
+        """The same clips, as much of them as this section says."""
+        return data if self.target_length is None else dataclasses.replace(data, target_length=self.target_length)

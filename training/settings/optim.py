@@ -11,11 +11,12 @@ class OptimArguments:
 
     Attributes:
         optimizer: "adamw", or "adam", whose weight decay is part of the gradient.
-        schedule: "cosine", or "plateau", which halves the rate when evaluations stop improving.
+        schedule: "cosine", or "plateau", which lowers the rate when evaluations stop improving.
         learning_rate, floor: peak and lowest rate; only "cosine" has a floor.
         warmup_steps, total_steps: optimiser updates.
         warmup_block: updates between two rises of the rate during the warm-up of all schedules but "cosine".
         patience: evaluations in a row without an improvement that "plateau" lets pass.
+        plateau_factor: by which "plateau" multiplies the rate then.
         accumulation_steps: forward passes an update.
         clip_norm: limit of the global gradient norm, 0 for none.
         exclude_bias_and_norm: whether biases and norms escape weight decay. The official code means to exclude them
@@ -32,6 +33,7 @@ class OptimArguments:
     total_steps: int = 400_000
     warmup_block: int = 50
     patience: int = 2
+    plateau_factor: float = 0.5
     accumulation_steps: int = 1
     weight_decay: float = 0.05
     beta1: float = 0.9
@@ -52,6 +54,8 @@ class OptimArguments:
                 f"optim.warmup_steps is {self.warmup_steps}: schedule {self.schedule!r} needs a multiple of "
                 f"optim.warmup_block, which is {self.warmup_block}"
             )
+        if not 0 < self.plateau_factor < 1:
+            raise ValueError(f"optim.plateau_factor is {self.plateau_factor}: it must lie between 0 and 1")
 
 
 @dataclasses.dataclass
@@ -64,7 +68,8 @@ class FinetuneOptimArguments(OptimArguments):
         epochs: of the run, in place of `total_steps`.
         head_factor: of the learning rate of everything outside the encoder.
         layer_decay: factor of the learning rate from one encoder layer to the one below it.
-        loss: "bce_per_label", "bce_per_clip", "bce_mean" or "cross_entropy", see `objectives/classification.py`.
+        loss: "bce_per_label", "bce_per_clip", "bce_mean", "focal" or "cross_entropy", see
+            `objectives/classification.py`.
         label_smoothing: of cross-entropy, in training only.
     """
 

@@ -6,12 +6,15 @@ from training.data.augment import (
     band_mask,
     draw_beta,
     hide_bands,
+    mix_clips,
     mix_waveforms,
     mixup,
     random_mixup,
     random_noise_and_roll,
+    random_permutation_mixup,
     random_roll_and_scale,
     roll_and_scale,
+    seeded_mixing_weights,
     spec_augment,
 )
 
@@ -105,3 +108,49 @@ def test_hidden_bands_have_their_fill_and_at_most_their_width():
     assert torch.equal(hide_bands(features, 0, 0, -3.0, seeded()), features)
     with pytest.raises(ValueError, match="up to 21 mel bins and 9 frames, but the spectrogram has 20 and 30"):
         hide_bands(features, 21, 9, 0.0, seeded())
+
+
+def test_every_clip_is_mixed_with_its_partner_by_its_own_weight():
+    clips = torch.tensor([[[1.0]], [[2.0]], [[4.0]]])
+    mixed = mix_clips(clips, torch.tensor([1.0, 0.5, 0.25]), torch.tensor([2, 0, 1]))
+    assert mixed.flatten().tolist() == [1.0, 1.5, 2.5]
+
+
+def test_the_weights_of_a_seed_are_those_of_numpys_legacy_generator():
+    """Recorded of the official code, in `cnn_train_resnet18_multiclass`."""
+    weights = seeded_mixing_weights(1.0, 1233, 4)
+    assert weights.tolist() == pytest.approx([0.28218722, 0.30138686, 0.09333462, 0.37960747], abs=1e-6)
+    assert weights.dtype == torch.float32
+
+
+def permutation_mixup(seed, generator, probability=1.0, batch_size=5):
+    clips = torch.arange(float(batch_size))
+    return random_permutation_mixup(clips.view(-1, 1, 1), clips.diag_embed(), 1.0, probability, seed, generator)
+
+
+def test_permutation_mixup_of_an_odd_batch():
+    generator = seeded()
+    features, targets = permutation_mixup(None, generator)
+    assert features.shape == (5, 1, 1)
+    torch.testing.assert_close(features.flatten(), targets.sum(dim=1))  # both are mixed alike
+    again, _ = permutation_mixup(None, generator)
+    assert not torch.equal(features, again)
+    assert torch.equal(features, permutation_mixup(None, seeded())[0])
+
+
+def test_a_seed_fixes_the_weights_but_not_the_pairs():
+    generator = seeded()
+    weights = seeded_mixing_weights(1.0, 7, 5)
+    partners = set()
+    for _ in range(5):
+        _, targets = permutation_mixup(7, generator)
+        for row, weight in enumerate(weights[1:], start=1):
+            assert targets[row, row] / row in (pytest.approx(weight.item()), pytest.approx(1.0))
+        partners.add(tuple(targets.nonzero()[:, 1].tolist()))
+    assert len(partners) > 1
+
+
+def test_share_of_batches_that_are_mixed():
+    generator = seeded()
+    mixed = [permutation_mixup(7, generator, 0.25)[0].flatten().tolist() != [0, 1, 2, 3, 4] for _ in range(800)]
+    assert sum(mixed) / 800 == pytest.approx(0.25, abs=0.04)

@@ -136,3 +136,57 @@ def test_waveforms_have_no_bands(clips_csv):
     assert clips[3]["input_values"].shape == (4000,)
     with pytest.raises(ValueError, match="SpecAugment .* is made for spectrograms, but this model hears waveforms"):
         clips[3, 7]
+
+
+def test_cropped_clips_are_normalised_as_a_whole(clips_csv):
+    """Clips of 1.3 s have 128 frames of 10 ms."""
+    whole = labelled(clips_csv)[3]["input_values"]
+    clips = labelled(clips_csv, target_length=50, crop=True)
+    assert torch.equal(clips[3]["input_values"], whole[39:89])
+    augmented = clips[3, 7]["input_values"]
+    assert torch.equal(augmented, clips[3, 7]["input_values"])
+    starts = whole.unfold(0, 50, 1).transpose(1, 2)
+    assert sum(torch.equal(augmented, part) for part in starts) == 1
+
+
+def test_short_clips_are_filled_on_both_sides(clips_csv):
+    whole = labelled(clips_csv)[3]["input_values"]
+    options = {"target_length": 150, "crop": True}
+    wrapped = labelled(clips_csv, **options)[3, 7]["input_values"]
+    assert torch.equal(wrapped[11:139], whole)
+    assert torch.equal(wrapped[:11], whole[-11:])
+    assert torch.equal(wrapped, labelled(clips_csv, **options)[3]["input_values"])
+    filled = labelled(clips_csv, augment=AugmentArguments(minimum_padding=1.0), **options)
+    assert (filled[3, 7]["input_values"][:11] == whole.min()).all()
+    assert torch.equal(filled[3]["input_values"], wrapped)  # evaluation never fills
+    assert filled[3].keys() == {"input_values", "labels"}
+
+
+def test_masks_come_after_the_crop(clips_csv):
+    augment = AugmentArguments(random_masks=2, random_masks_probability=1.0)
+    plain = labelled(clips_csv, target_length=50, crop=True)[3, 7]["input_values"]
+    masked = labelled(clips_csv, target_length=50, crop=True, augment=augment)[3, 7]["input_values"]
+    assert not torch.equal(plain, masked)
+    assert (masked[plain != masked] == plain.min()).all()
+
+
+def test_waveforms_are_cropped_too(clips_csv):
+    clips = labelled(clips_csv, target_length=4000, crop=True)
+    clips.feature_extractor = WaveformFeatureExtractor()
+    assert torch.equal(clips[3]["input_values"], clips.waveform(3)[8400:12400])
+
+
+def test_the_extractor_pads_to_another_length(clips_csv):
+    clips = labelled(clips_csv, target_length=140)
+    assert clips[3]["input_values"].shape == (140, 128)
+
+
+def test_who_decodes_can_be_chosen(clips_csv):
+    clips = labelled(clips_csv, load=lambda audio, rate: torch.full((rate,), float(len(audio["path"]))))
+    assert clips.waveform(0).shape == (16000,)
+    assert clips.waveform(0).unique().item() == len(clips.rows[0]["audio"]["path"])
+
+
+def test_crops_have_a_length(clips_csv):
+    with pytest.raises(ValueError, match="can only be cropped to a length: give target_length"):
+        labelled(clips_csv, crop=True)

@@ -4,6 +4,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.metrics.classification import (
+    classification_metrics,
     load_metric,
     multi_label_metrics,
     single_label_metrics,
@@ -54,3 +55,12 @@ def test_accuracy():
 def test_unknown_metric():
     with pytest.raises(ValueError, match="unknown metric 'f1'; choose one of accuracy, d_prime"):
         load_metric("f1")
+
+
+def test_one_label_a_clip_with_rankings_has_all_metrics():
+    random = numpy.random.default_rng(0)
+    scores, labels = random.random((40, 3)), numpy.eye(3)[random.integers(3, size=40)]
+    got = classification_metrics(multi_label=False, rankings=True)(scores, labels)
+    assert got == classification_metrics(False)(scores, labels) | classification_metrics(True)(scores, labels)
+    assert {"accuracy", "mean_average_precision", "mean_auc", "d_prime"} < got.keys()
+    assert classification_metrics(False)(scores, labels).keys() == {"accuracy"}

@@ -112,9 +112,9 @@ def test_the_registry_is_one_for_pretraining_and_fine_tuning(arguments_class):
     cosine = build()
     assert isinstance(cosine, CosineSchedule)
     assert cosine.total == 90
-    plateau = build(schedule="plateau", patience=7)
+    plateau = build(schedule="plateau", patience=7, plateau_factor=0.1)
     assert isinstance(plateau, PlateauSchedule)
-    assert plateau.patience == 7
+    assert (plateau.patience, plateau.factor) == (7, 0.1)
 
 
 def test_epochs_are_those_of_fine_tuning():
@@ -130,5 +130,26 @@ def test_settings_that_cannot_be_used():
         build_schedule(OptimArguments(schedule="epochs", warmup_steps=0), optimizer_of(1.0), 10)
     with pytest.raises(ValueError, match="warmup_steps is 60: schedule 'plateau' needs a multiple of .* which is 50"):
         OptimArguments(schedule="plateau", warmup_steps=60)
+    with pytest.raises(ValueError, match="optim.plateau_factor is 1.0: it must lie between 0 and 1"):
+        OptimArguments(plateau_factor=1.0)
     with pytest.raises(ValueError, match="optim.optimizer is 'sgd': choose adamw or adam"):
         build_optimizer([], kind="sgd")
+
+
+@pytest.mark.parametrize(("patience", "factor"), [(0, 0.5), (1, 0.1), (5, 0.1)])
+def test_plateau_is_torchs(patience, factor):
+    """GISE-51's: no warm-up, an evaluation an epoch, larger is better."""
+    generator = torch.Generator().manual_seed(patience)
+    scores = (torch.rand(80, generator=generator) * torch.linspace(0.2, 0.3, 80)).tolist()
+    ours, theirs = optimizer_of(1e-3), optimizer_of(1e-3)
+    theirs.param_groups[0]["lr"] = 1e-3
+    schedule = PlateauSchedule(ours, warmup=0, block=50, patience=patience, factor=factor)
+    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, "max", factor, patience)
+    found, expected = [], []
+    for epoch, score in enumerate(scores):
+        found += rates(schedule, ours, [2 * epoch, 2 * epoch + 1])
+        expected += [theirs.param_groups[0]["lr"]] * 2
+        schedule.observe(score)
+        reference.step(score)
+    assert found == pytest.approx(expected)
+    assert found[-1] < 1e-3

@@ -6,7 +6,7 @@ import torch
 from transformers import EvalPrediction, TrainerState, TrainingArguments
 
 from training.metrics.classification import single_label_metrics
-from training.run.averaging import EpochMeans, RunningMean
+from training.run.averaging import EpochMeans, RunningMean, sigmoid_scores, softmax_scores
 from training.settings.finetuning import AverageArguments
 
 
@@ -72,3 +72,17 @@ def test_settings_that_cannot_be_used():
         AverageArguments(first_epoch=3, last_epoch=2)
     with pytest.raises(ValueError, match="average.first_epoch is 5, but the run ended before"):
         EpochMeans(AverageArguments(first_epoch=5, last_epoch=6), single_label_metrics).load_mean_weights(None)
+
+
+def test_scores_of_logits():
+    logits = numpy.array([[0.0, numpy.log(3.0)], [800.0, 0.0]])
+    assert softmax_scores(logits).tolist() == [pytest.approx([0.25, 0.75]), [1.0, 0.0]]
+    assert sigmoid_scores(logits).tolist() == [pytest.approx([0.5, 0.75]), [1.0, 0.5]]
+
+
+@pytest.mark.parametrize(("scores_of", "best"), [(sigmoid_scores, 1), (softmax_scores, 0)])
+def test_metrics_are_those_of_the_chosen_scores(scores_of, best):
+    """Of the first class, the second clip has the larger logit, but the first one the larger share."""
+    prediction = EvalPrediction(numpy.array([[1.0, -9.0], [2.0, 2.0]]), numpy.eye(2))
+    means = EpochMeans(AverageArguments(), lambda scores, _: {"best": int(scores[:, 0].argmax())}, scores_of)
+    assert means.metrics_of_model(prediction) == {"best": best}

@@ -67,39 +67,41 @@ def build_extractor(card: dict, **changes) -> SequenceFeatureExtractor:
 def published_model(card: dict, size: str) -> dict:
     """Facts about the model, from the code that builds it instead of written down again.
 
-    The card's `model_type` says which it is, and `variant` where a size has several.
+    The card's `model_type` says which it is, `variant` where a size has several, and `size_field` where a size is the
+    value of a field of the configuration.
     """
     config_class = CONFIG_MAPPING[card["model_type"]]
-    config = getattr(config_class, card["variant"])(size) if "variant" in card else getattr(config_class, size)()
+    if "size_field" in card:
+        config = config_class(**{card["size_field"]: size})
+    else:
+        config = getattr(config_class, card["variant"])(size) if "variant" in card else getattr(config_class, size)()
     extractor = build_extractor(card)
-    num_frames = extractor.target_length or config.window_frames
+    num_frames = extractor.target_length or config.window_frames or card["trained_frames"]
     with torch.device("meta"):
         model = AutoModel.from_config(config)
-    patch_size = (config.patch_size, config.patch_size) if isinstance(config.patch_size, int) else config.patch_size
-    num_time_steps = (num_frames - patch_size[0]) // config.time_stride + 1
     return {
         "config": config,
         "extractor": extractor,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "num_frames": num_frames,
-        "num_patches": num_time_steps * config.num_frequency_patches,
-        "patch_size": patch_size,
+        "num_tokens": config.num_steps(num_frames) * config.num_frequency_patches,
     }
 
 
 def render_card(
-    name: str, size: str = "base", repository: str | None = None, measurement: Measurement | None = None
+    name: str, size: str | None = None, repository: str | None = None, measurement: Measurement | None = None
 ) -> ModelCard:
     """A card as it goes to the hub.
 
     Args:
         name: of the card, see `card_names`.
-        size: of the model, one of those in the card's data file.
+        size: of the model, one of those in the card's data file; the first of them when None.
         repository: the card's own hub id, for its snippets.
     Raises:
         ValueError: no such card, or no such size of it.
     """
     card = load_card(name)
+    size = size or next(iter(card["sizes"]))
     if size not in card["sizes"]:
         raise ValueError(f"the card {name} has no size {size!r}; choose one of {', '.join(card['sizes'])}")
     front_matter = card["front_matter"] | {"library_name": "transformers"}
@@ -134,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("card", choices=card_names())
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder to write")
-    parser.add_argument("--size", default="base")
+    parser.add_argument("--size", help="default: the first of the card")
     parser.add_argument("--repository", help="hub id of the card, for its snippets")
     parser.add_argument("--results", type=pathlib.Path, help="result JSON")
     run_fields = [field.name for field in dataclasses.fields(Run)]

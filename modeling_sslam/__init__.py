@@ -2,6 +2,7 @@
 
 from transformers import AutoModelForAudioClassification, AutoModelForAudioFrameClassification
 
+from .audio_transformers import ignore_broken_torchaudio  # noqa: F401  (first: others import transformers' audio code)
 from .configuration_axlstm import AxlstmConfig
 from .configuration_eat import EatConfig
 from .configuration_mwmae import MwmaeConfig

@@ -115,11 +115,12 @@ def masked(
 
 
 def mean_of_cells(maps: torch.Tensor, num_real: torch.Tensor | None) -> torch.Tensor:
-    """Global average over frequencies and real frames: (B, C, F, T), (B,) or None -> (B, C)."""
+    """Global average over frequencies and real frames: (B, C, F, T), (B,) or None -> (B, C). Summed in float32."""
     if num_real is None:
         return maps.mean(dim=(2, 3))
     cells = (maps.shape[2] * num_real).clamp(min=1)[:, None]
-    return silence(maps, num_real).sum(dim=(2, 3)) / cells.to(maps.dtype)
+    total = silence(maps, num_real).sum(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
+    return (total / cells).to(maps.dtype)
 
 
 class PaddedConv2d(nn.Conv2d):

@@ -22,7 +22,8 @@ import torch
 
 from modeling_sslam import SslamConfig, SslamForPreTraining, SslamModel
 from modeling_sslam.audio_spectrogram import KaldiFbank
-from training.benchmarks.measure import Row, fastest, line, matmul_rate, peak_memory
+from training.benchmarks.cnn import CNN_BENCHMARKS
+from training.benchmarks.measure import Row, fastest, line, matmul_rate, share_row
 from training.benchmarks.sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
 from training.benchmarks.windows import GPU_WINDOW_BENCHMARKS, WINDOW_BENCHMARKS
 from training.objectives import build_objective
@@ -88,18 +89,6 @@ def training_step(config: SslamConfig, stage: int, clips: int, clones: int, devi
         loss.backward()
 
     return work
-
-
-def share_row(name: str, work: Callable[[], None], flops: float, goal: float | None, repetitions: int = 3) -> Row:
-    """Work on one CPU thread as a share of the matmul rate, which is taken before and after."""
-    before = matmul_rate()
-    resident = peak_memory()
-    seconds = fastest(work, repetitions)
-    peak = peak_memory() - resident
-    rate = max(before, matmul_rate())
-    share = flops / seconds / rate
-    measure = f"{share:.0%} of the matmul rate, {rate / 1e9:.0f} GFLOP/s"
-    return Row(name, seconds, measure, share, goal, peak)
 
 
 def fbank_rows() -> list[Row]:
@@ -197,6 +186,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "masks": mask_row,
     **SEQUENCE_BENCHMARKS,
     **WINDOW_BENCHMARKS,
+    **CNN_BENCHMARKS,
 }
 GPU_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "gpu": gpu_rows,

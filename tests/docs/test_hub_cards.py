@@ -133,7 +133,7 @@ def test_unknown_cards_and_sizes_are_refused():
 def test_python_snippets_run_in_their_order(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     card, num_classes = load_card(name), 5
-    family = " ".join(card[key] for key in ("model_type", "variant") if key in card)
+    family = " ".join(card[key] for key in ("model_type", "variant", "family") if key in card)
     config = copy.deepcopy(FAMILIES[family].config)
     config.num_labels = num_classes
     for field, value in (
@@ -144,7 +144,7 @@ def test_python_snippets_run_in_their_order(name, tmp_path, monkeypatch):
             setattr(config, field, value)
     auto_class = AutoModelForAudioClassification if card["classifier"] else AutoModelForPreTraining
     auto_class.from_config(config).save_pretrained("checkpoint")
-    build_extractor(card, num_mel_bins=config.num_mel_bins).save_pretrained("checkpoint")
+    build_extractor(card, **config.extractor_fields()).save_pretrained("checkpoint")
     clip = np.random.default_rng(0).uniform(-0.5, 0.5, (22_050 * 2, 2))
     soundfile.write("clip.wav", clip, 22_050)
 

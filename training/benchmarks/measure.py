@@ -62,6 +62,18 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def share_row(name: str, work: Callable[[], None], flops: float, goal: float | None, repetitions: int = 3) -> Row:
+    """Work on one CPU thread as a share of the matmul rate, which is taken before and after."""
+    before = matmul_rate()
+    resident = peak_memory()
+    seconds = fastest(work, repetitions)
+    peak = peak_memory() - resident
+    rate = max(before, matmul_rate())
+    share = flops / seconds / rate
+    measure = f"{share:.0%} of the matmul rate, {rate / 1e9:.0f} GFLOP/s"
+    return Row(name, seconds, measure, share, goal, peak)
+
+
 def peak_tensor_memory(work: Callable[[], object], device: str = "cpu") -> float:
     """Most memory in MiB that tensors held at a time while `work` ran, besides those that existed before."""
     if device == "cuda":

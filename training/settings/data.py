@@ -86,8 +86,8 @@ class LabelledDataArguments(ClipArguments):
     Attributes:
         label_column: column with the label or labels. Folders of audio files have the column `folder`.
         label_separator: what joins several labels of one clip; null for one label a clip.
-        label_set: "audioset" for its 527 classes in the published order; null for the labels of the training clips,
-            sorted.
+        label_set: "audioset" for its 527 classes in the published order, "gise51" for its 51; null for the labels of
+            the training clips, sorted.
         epoch_size: clips an epoch drawn with probabilities inverse to the frequency of their labels, without
             replacement; null for a random permutation of all clips.
     """

@@ -84,6 +84,11 @@ class MixtureArguments:
                 f"mixture.min_events is {self.min_events} and mixture.max_events {self.max_events}: a soundscape has "
                 "at least one event at most, and no more at least than at most"
             )
+        if self.ref_db > 0 or self.fade < 0:
+            raise ValueError(
+                f"mixture.ref_db is {self.ref_db} LUFS and mixture.fade {self.fade} s: the one must not be above 0, "
+                "the other not below"
+            )
 
 
 @dataclasses.dataclass
@@ -115,6 +120,8 @@ class OutputArguments:
                 f"output.num_soundscapes is {self.num_soundscapes} and output.shard_size {self.shard_size}: both must "
                 "be at least 1"
             )
+        if self.seed < 0:
+            raise ValueError(f"output.seed is {self.seed}: it must be 0 or above")
 
 
 @dataclasses.dataclass

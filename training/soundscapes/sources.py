@@ -124,7 +124,7 @@ def sound_files(root: pathlib.Path) -> list[pathlib.Path]:
 def _names_in_folder(arguments: SourceArguments, role: str) -> tuple[pathlib.Path, dict[str, str]]:
     """File -> class, of `<class>/<file>`; files may lie in folders of a class, and links are followed."""
     root = pathlib.Path(arguments.path)
-    if not root.is_dir():
+    if not arguments.path or not root.is_dir():  # an empty path would be the current folder
         raise ValueError(f"{role} sounds: {arguments.path!r} is no folder; expected one of <class>/<file>")
     labels = {file.as_posix(): file.parts[0] if len(file.parts) > 1 else "" for file in sound_files(root)}
     folders = {path.name for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name)}

@@ -44,12 +44,13 @@ def stretch(samples: numpy.ndarray, factor: float, sampling_rate: int) -> numpy.
     start = reach
     for number in range(count):
         if number:
-            wanted = reach + hop + round((number - 1) * hop / factor)
-            wanted = min(wanted, len(padded) - piece - reach)
+            # What is heard of a piece lies within the signal, also at its end.
+            heard = min(piece, num_samples - (number - 1) * hop)
+            latest = hop + reach + max(0, len(samples) - heard)
+            wanted = min(hop + reach + round((number - 1) * hop / factor), latest)
             continuation = padded[start + hop : start + hop + piece]
-            candidates = padded[wanted - reach : wanted + reach + piece]
-            start = wanted - reach + _most_similar(candidates, continuation)
-            start = min(start, len(padded) - piece - hop)
+            candidates = padded[wanted - reach : min(wanted + reach, latest) + piece]
+            start = wanted - reach + _most_similar(candidates, continuation) if continuation.any() else wanted
         result[number * hop : number * hop + piece] += window * padded[start : start + piece]
     return result[hop : hop + num_samples]
 

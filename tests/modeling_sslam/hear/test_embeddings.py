@@ -48,6 +48,12 @@ def model(request) -> HearModel:
     return HearModel(build(family), family.feature_extractor)
 
 
+def rounding(model: HearModel) -> float:
+    """What may lie between two ways of computing the same embedding: 1e-5 of the size of a family's values."""
+    fields = model.encoder.config.to_dict()
+    return 1e-5 * next(family.output_scale for family in FAMILIES.values() if family.config.to_dict() == fields)
+
+
 def test_shapes_and_times(model):
     (clip,) = noise(5.3)
     embeddings, timestamps = get_timestamp_embeddings(clip, model)
@@ -76,11 +82,11 @@ def test_a_clip_does_not_notice_its_batch(model):
     for number, clip in enumerate(clips):
         alone, alone_times = get_timestamp_embeddings(clip, model)
         length = alone.shape[1]
-        torch.testing.assert_close(together[number, :length], alone[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[number, :length], alone[0], rtol=0, atol=rounding(model))
         torch.testing.assert_close(times[number, :length], alone_times[0], rtol=0, atol=0)
         assert together[number, length:].count_nonzero() == 0
         assert times[number, length:].isnan().all()
-        torch.testing.assert_close(scenes[number], alone[0].mean(0), rtol=0, atol=1e-5)
+        torch.testing.assert_close(scenes[number], alone[0].mean(0), rtol=0, atol=rounding(model))
 
 
 def test_any_rate_is_heard_as_the_models_own(model):

@@ -106,7 +106,7 @@ def test_unknown_labels_are_listed():
 
 
 def test_unknown_label_set():
-    with pytest.raises(ValueError, match="data.label_set is 'fsd50k': choose audioset or null"):
+    with pytest.raises(ValueError, match="data.label_set is 'fsd50k': choose audioset, gise51 or null"):
         LabelledDataArguments(label_set="fsd50k")
 
 

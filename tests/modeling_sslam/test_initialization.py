@@ -15,6 +15,7 @@ import transformers
 from torch import nn
 
 from modeling_sslam.configuration_audio_encoder import AudioEncoderConfig
+from modeling_sslam.configuration_spectrogram_cnn import kind_and_size
 from modeling_sslam.modeling_mwmae import initial_decoder_positions, initial_positions
 from modeling_sslam.modeling_sslam import position_embeddings
 from tests.families import FAMILIES
@@ -206,6 +207,42 @@ class MwmaeRules(MaskedPatchRules):
         ]
 
 
+def by_fan_in(layer: nn.Module) -> Start:
+    return Start((2 / layer.weight[0].numel()) ** 0.5)
+
+
+class CnnRules(Rules):
+    """Of all architectures; spec gise51, section 9."""
+
+    def __init__(self, config: AudioEncoderConfig):
+        self.config = config
+
+    def rows(self) -> list:
+        kind, _ = kind_and_size(self.config.architecture)
+        return [
+            (r".*(running_mean|num_batches_tracked)", ZEROS),
+            (r".*running_var", ONES),
+            *self.of_kind(kind),
+            *super().rows(),
+            (r".*normalization\.weight", ONES),
+            (r".*normalization\.bias", ZEROS),
+            *self.torch_rows(r".*"),
+        ]
+
+    def of_kind(self, kind: str) -> list:
+        """What differs from PyTorch."""
+        convolution = r".*(convolution|conv|conv\d)\.weight"
+        return {
+            "resnet": [
+                (convolution, lambda layer: Start((2 / layer.weight[:, 0].numel()) ** 0.5)),
+                (r".*normalization\.weight", Start(0.02, mean=1.0)),
+            ],
+            "cifar-resnet": [(convolution, by_fan_in), (r".*(dense|score)\.weight", by_fan_in)],
+            "densenet": [(convolution, by_fan_in), (r".*(dense|score)\.bias", ZEROS)],
+            "efficientnet": [],
+        }[kind]
+
+
 RULES = {
     "sslam": SslamRules,
     "eat": SslamRules,
@@ -214,10 +251,11 @@ RULES = {
     "axlstm": AxlstmRules,
     "ssast_mae": SsastMaeRules,
     "mwmae": MwmaeRules,
+    "spectrogram_cnn": CnnRules,
 }
 # Tiny, but wide enough that deviations say something.
 CONFIGS = {
-    name: type(family.config)(**family.config.to_dict() | {"hidden_size": 64})
+    name: type(family.config)(**family.config.to_dict() | ({} if family.derived_fields else {"hidden_size": 64}))
     for name, family in FAMILIES.items()
     if family.config.model_type in RULES
 }

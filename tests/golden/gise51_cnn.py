@@ -87,6 +87,8 @@ def our_module(config: SpectrogramCnnConfig, official: str) -> str:
     kind, _ = kind_and_size(config.architecture)
     if official in ("maxpool", "features.pool0"):
         return "encoder.stem"
+    if official in ("relu", "features.relu0"):
+        return "encoder.stem.embedder.activation"
     if match := re.fullmatch(r"layer(\d)(?:\.(\d+))?", official):
         return f"encoder.layers.{int(match[1]) - 1}" if match[2] is None else block_name(match[1], match[2])
     if kind == DENSENET and (match := re.fullmatch(r"features\.denseblock(\d)(?:\.denselayer(\d+))?", official)):

@@ -180,7 +180,7 @@ class CentredFrames(nn.Module):
         return (num_frames - 1) * self.frame_shift + self.fft_length % 2
 
     def reflect(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(B, N) -> (B, N + fft_length): both ends reflected, so that the first frame is centred on the first sample.
+        """(B, N) -> (B, N + 2 * (fft_length // 2)): both ends reflected; frame 0 is centred on the first sample.
 
         Raises:
             ValueError: not two dimensions, or too short to be reflected.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from huggingface_hub.dataclasses import strict
@@ -42,6 +43,16 @@ def kind_and_size(architecture: str) -> tuple[str, str]:
         if match := re.fullmatch(pattern, architecture):
             return kind, match[1]
     raise ValueError(f"architecture is {architecture!r}: choose one of {', '.join(ARCHITECTURES)}")
+
+
+@functools.lru_cache(maxsize=64)
+def network_sizes(architecture: str, width: float, image_size: int) -> CnnSizes:
+    """What a network is built from; a pass through it asks several times. Raises ValueError for an unknown name."""
+    kind, size = kind_and_size(architecture)
+    if kind == EFFICIENTNET:
+        return efficientnet_sizes(size, width, image_size)
+    sizes_of = {RESNET: resnet_sizes, CIFAR_RESNET: cifar_resnet_sizes, DENSENET: densenet_sizes}[kind]
+    return sizes_of(size, width)
 
 
 @strict
@@ -117,11 +128,7 @@ class SpectrogramCnnConfig(AudioEncoderConfig):
     @property
     def sizes(self) -> CnnSizes:
         """What the network is built from."""
-        kind, size = kind_and_size(self.architecture)
-        if kind == EFFICIENTNET:
-            return efficientnet_sizes(size, self.width_multiplier, self.image_size)
-        sizes_of = {RESNET: resnet_sizes, CIFAR_RESNET: cifar_resnet_sizes, DENSENET: densenet_sizes}[kind]
-        return sizes_of(size, self.width_multiplier)
+        return network_sizes(self.architecture, self.width_multiplier, self.image_size)
 
     @property
     def time_stride(self) -> int:

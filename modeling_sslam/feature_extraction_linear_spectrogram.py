@@ -100,9 +100,7 @@ class LinearSpectrogramFeatureExtractor(AudioFeatureExtractor):
             mask: (B, T), 1 = real frame, None for all. Others become zero.
         """
         if mask is None:
-            loudest = features.amax(dim=(1, 2), keepdim=True)
-            features = features.maximum(loudest - DYNAMIC_RANGE)
-            return features - features.mean(dim=(1, 2), keepdim=True)
+            mask = torch.ones(features.shape[:2], dtype=torch.int32, device=features.device)
         is_padding = ~mask.bool()[..., None]
         loudest = features.masked_fill(is_padding, float("-inf")).amax(dim=(1, 2), keepdim=True)
         features = features.maximum(loudest - DYNAMIC_RANGE).masked_fill(is_padding, 0.0)

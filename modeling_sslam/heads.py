@@ -15,20 +15,14 @@ from .encoder import AudioEncoder, AudioEncoderOutput, AudioPreTrainedModel, Mod
 from .tokens_pooling import AttentivePooling, linear_softmax, masked_mean
 
 
-class ClipClassifier(nn.Module):
-    """Pooling, norm and linear layer: the tokens of a clip to its logits."""
+class TokenPooling(nn.Module):
+    """What classifiers of clips begin with: the tokens of a clip, pooled as the configuration says."""
 
     def __init__(self, config: AudioEncoderConfig):
         super().__init__()
         self.config = config
         if config.pooling == "attentive":
             self.pooler = AttentivePooling(config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
-        self.dense = nn.Linear(config.hidden_size, cast(int, config.num_labels))
-
-    def forward(self, tokens: Tokens) -> torch.Tensor:
-        """(B, C) logits."""
-        return self.dense(self.norm(self.pool(tokens)))
 
     def pool(self, tokens: Tokens) -> torch.Tensor:
         """(B, D) as `config.pooling` says; padding has no part in it."""
@@ -41,7 +35,20 @@ class ClipClassifier(nn.Module):
         return self.pooler(tokens.content, tokens.mask)
 
 
-class PooledClassifier(ClipClassifier):
+class ClipClassifier(TokenPooling):
+    """Pooling, norm and linear layer: the tokens of a clip to its logits."""
+
+    def __init__(self, config: AudioEncoderConfig):
+        super().__init__(config)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.classifier_norm_eps)
+        self.dense = nn.Linear(config.hidden_size, cast(int, config.num_labels))
+
+    def forward(self, tokens: Tokens) -> torch.Tensor:
+        """(B, C) logits."""
+        return self.dense(self.norm(self.pool(tokens)))
+
+
+class PooledClassifier(TokenPooling):
     """Dropout and linear layer, without a norm; with pooling "mean" on the clip embedding that the encoder gives.
 
     For families whose `pooler_output` is what published classifiers see, and whose configuration has a
@@ -50,10 +57,10 @@ class PooledClassifier(ClipClassifier):
 
     def __init__(self, config: AudioEncoderConfig):
         super().__init__(config)
-        del self.norm
         self.dropout = nn.Dropout(config.classifier_dropout)
+        self.dense = nn.Linear(config.hidden_size, cast(int, config.num_labels))
 
-    def forward(self, tokens: Tokens, pooler_output: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(self, tokens: Tokens, pooler_output: torch.Tensor) -> torch.Tensor:
         """(B, C) logits, given also the clip embeddings (B, D)."""
         pooled = pooler_output if self.config.pooling == "mean" else self.pool(tokens)
         return self.dense(self.dropout(pooled))

@@ -2,8 +2,8 @@
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019. The networks pad as
 TensorFlow does ('same'), which depends on the size of what is padded. GISE-51 (Yadav and Foster, arXiv 2103.12306)
-fixes the padding of every convolution when the network is built, as for a square input of a nominal size. The windows
-of `EfficientNetSizes` hold it: whoever pads as for the size at hand puts windows there whose padding depends on it.
+fixes the padding of every convolution when the network is built, as for a square input of a nominal size; `windows`
+holds it, so that whoever pads otherwise passes other windows to `EfficientNetSizes`.
 """
 
 import dataclasses

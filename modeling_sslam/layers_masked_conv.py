@@ -33,10 +33,6 @@ class Window(NamedTuple):
         """Cells that an axis of so many becomes; one number, or a tensor of them."""
         return (length + self.before + self.after - self.kernel) // self.stride + 1
 
-    def padding(self, length: int) -> tuple[int, int]:
-        """Cells of padding before and after an axis of so many; here the same for all."""
-        return self.before, self.after
-
 
 def centred(kernel: int, stride: int = 1) -> Window:
     """The window of an odd kernel whose padding is the same at both ends."""
@@ -132,21 +128,20 @@ class PaddedConv2d(nn.Conv2d):
 
     Args:
         in_channels, out_channels, groups: of the convolution.
-        window: along frequency and along time; a `Window`, or what has its fields and methods.
+        window: along frequency and along time.
     """
 
     def __init__(self, in_channels: int, out_channels: int, window: Window, groups: int = 1):
         super().__init__(in_channels, out_channels, window.kernel, window.stride, groups=groups, bias=False)
         self.window = window
-        self.pads_itself = isinstance(window, Window) and window.before == window.after
-        if self.pads_itself:  # without a copy
+        self.is_symmetric = window.before == window.after
+        if self.is_symmetric:  # as the convolution itself can pad, without a copy
             self.padding = (window.before, window.before)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """(B, C, F, T) -> (B, out_channels, ...)."""
-        if not self.pads_itself:
-            of_frequency, of_time = (self.window.padding(size) for size in maps.shape[2:])
-            maps = nn.functional.pad(maps, (*of_time, *of_frequency))
+        if not self.is_symmetric:
+            maps = nn.functional.pad(maps, (self.window.before, self.window.after) * 2)
         return super().forward(maps)
 
 

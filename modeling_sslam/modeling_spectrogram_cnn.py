@@ -112,22 +112,19 @@ class SpectrogramCnnModel(TokenEncoder, SpectrogramCnnPreTrainedModel):
         if attention_mask is not None:
             check_attention_mask(attention_mask, input_values)
             num_real = attention_mask.sum(dim=1)
-        is_whole = self.whole_steps(input_values, num_real)
+        num_steps = max(1, self.config.num_steps(input_values.shape[1]))
+        is_whole = None if num_real is None else self.whole_steps(num_steps, num_real)
         maps, num_real = self.stem(input_values.transpose(1, 2)[:, None], num_real)
         for layer in self.layers:
             maps, num_real = layer(maps, num_real)
-        num_steps = max(1, self.config.num_steps(input_values.shape[1]))
         tokens = maps[..., :num_steps].permute(0, 3, 2, 1).flatten(1, 2)
         return AudioEncoderOutput(
             last_hidden_state=tokens, pooler_output=mean_of_cells(maps, num_real), token_mask=is_whole
         )
 
-    def whole_steps(self, input_values: torch.Tensor, num_real: torch.Tensor | None) -> torch.Tensor | None:
+    def whole_steps(self, num_steps: int, num_real: torch.Tensor) -> torch.Tensor:
         """(B, S * F') bool, the cells of steps all of whose frames are real; of every clip the first step is."""
-        if num_real is None:
-            return None
-        num_steps = max(1, self.config.num_steps(input_values.shape[1]))
-        steps = torch.arange(num_steps, device=input_values.device)
+        steps = torch.arange(num_steps, device=num_real.device)
         is_whole = steps < (num_real // self.config.time_stride).clamp(min=1)[:, None]
         return is_whole.repeat_interleave(self.config.num_frequency_patches, dim=1)
 

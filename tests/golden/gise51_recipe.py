@@ -14,6 +14,7 @@ from training.data.random_masks import Band, Mask, hide
 from training.metrics.classification import multi_label_metrics, single_label_metrics
 from training.objectives.classification import cross_entropy
 
+from .metrics import ranking_metrics
 from .registry import Check, Tensors, case, close, exact
 
 MIXED = {"atol": 1e-6}
@@ -107,16 +108,8 @@ def metrics(path: pathlib.Path, config: dict, tensors: Tensors) -> Iterator[Chec
     chosen = config["class_indices"]
     if chosen is None:
         chosen = list(range(labels.shape[1]))
-    overall = multi_label_metrics(scores[:, chosen], labels[:, chosen])
-    classes = [multi_label_metrics(scores[:, [index]], labels[:, [index]]) for index in chosen]
-    found = {
-        "AP": [of["mean_average_precision"] for of in classes],
-        "AUC": [of["mean_auc"] for of in classes],
-        "mAP": overall["mean_average_precision"],
-        "mAUC": overall["mean_auc"],
-        "dprime": overall["d_prime"],
-        "val_mAP": multi_label_metrics(scores, labels)["mean_average_precision"],
-    }
+    found = ranking_metrics(scores[:, chosen], labels[:, chosen])
+    found["val_mAP"] = multi_label_metrics(scores, labels)["mean_average_precision"]
     if config["type"] == "multiclass":
         found["accuracy"] = single_label_metrics(scores, labels)["accuracy"]
     for name, got in found.items():

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from training.metrics.classification import multi_label_metrics, single_label_metrics
+from training.metrics.classification import single_label_metrics
 from training.optim.optimizer import build_optimizer
 from training.optim.schedules import PlateauSchedule
 from training.run.averaging import RunningMean
 
+from .metrics import ranking_metrics
 from .registry import Check, Tensors, case, check_options, close
 
 WARMUP, BLOCK = 1000, 50  # fixed in the official code
@@ -48,16 +49,7 @@ def metrics_of(
 ) -> Iterator[Check]:
     """All metrics of one epoch's scores; those of a class are the means over that class alone."""
     scores, labels = scores.numpy(), target.numpy()
-    overall = multi_label_metrics(scores, labels)
-    classes = [multi_label_metrics(scores[:, [i]], labels[:, [i]]) for i in range(labels.shape[1])]
-    found = {
-        "AP": [of["mean_average_precision"] for of in classes],
-        "AUC": [of["mean_auc"] for of in classes],
-        "mAP": overall["mean_average_precision"],
-        "mAUC": overall["mean_auc"],
-        "dprime": overall["d_prime"],
-        "acc": single_label_metrics(scores, labels)["accuracy"],
-    }
+    found = ranking_metrics(scores, labels) | {"acc": single_label_metrics(scores, labels)["accuracy"]}
     for name, got in found.items():
         key = f"{prefix}{name}_{epoch}"
         yield close(key, torch.tensor(got), tensors[key], atol=1e-6)

@@ -1,16 +1,15 @@
-import dataclasses
-
 import pytest
 import torch
 
 from modeling_sslam.layers_efficientnet import (
     ChannelGate,
+    EfficientNetSizes,
     InvertedBottleneck,
     build_efficientnet,
     efficientnet_sizes,
     scaled_channels,
 )
-from modeling_sslam.layers_masked_conv import Window, centred, same_window
+from modeling_sslam.layers_masked_conv import Window, centred
 
 
 def test_padding_is_that_of_the_nominal_input():
@@ -23,39 +22,14 @@ def test_padding_is_that_of_the_nominal_input():
     assert efficientnet_sizes("b0", 1.0, 224).stem_window == Window(3, 2, 0, 1)
 
 
-class SameWindow:
-    """Padding as TensorFlow has it for the size at hand."""
-
-    def __init__(self, window: Window):
-        self.kernel, self.stride = window.kernel, window.stride
-
-    def size(self, length):
-        return -(-length // self.stride)
-
-    def padding(self, length: int) -> tuple[int, int]:
-        return same_window(self.kernel, self.stride, length)[2:]
-
-
-def test_whoever_pads_as_for_the_size_at_hand_passes_other_windows(generator):
-    """At the nominal size the two are the same, at others they are not, on both axes."""
-    fixed = efficientnet_sizes("b0", 1 / 40, 96)
-    windows = tuple(tuple(SameWindow(window) for window in stage) for stage in fixed.block_windows)
-    at_hand = dataclasses.replace(fixed, stem_window=SameWindow(fixed.stem_window), block_windows=windows)
-    networks = []
-    for sizes in (fixed, at_hand):
-        torch.manual_seed(0)
-        stem, stages = build_efficientnet(sizes, 0.0)
-        networks.append(torch.nn.ModuleList([stem, *stages]).eval())
-    for frames, bins, are_equal in ((96, 64, True), (97, 64, False), (96, 65, False)):
-        results = []
-        for network in networks:
-            maps, num_real = torch.randn(1, 1, bins, frames, generator=generator.manual_seed(1)), None
-            with torch.no_grad():
-                for part in network:
-                    maps, num_real = part(maps, num_real)
-            results.append(maps)
-        assert results[1].shape[2:] == (-(-bins // 32), -(-frames // 32))
-        assert (results[0].shape == results[1].shape and torch.allclose(*results, rtol=1e-4, atol=0)) == are_equal
+def test_whoever_pads_otherwise_passes_other_windows():
+    """As front ends do that pad as for the size at hand."""
+    fixed = efficientnet_sizes("b0", 1 / 40, 221)
+    windows = tuple(tuple(centred(window.kernel, window.stride) for window in stage) for stage in fixed.block_windows)
+    fields = {name: getattr(fixed, name) for name in ("channels", "depths", "windows", "branch_channels")}
+    sizes = EfficientNetSizes(**fields, stem_window=centred(3, 2), block_windows=windows)
+    _, stages = build_efficientnet(sizes, 0.0)
+    assert stages[3].blocks[0].depthwise.convolution.padding == (1, 1)
 
 
 @pytest.mark.parametrize(

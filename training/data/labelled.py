@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import datasets
 import torch
@@ -146,7 +146,6 @@ class LabelledClips(Dataset):
         target_length: frames instead of those of the extractor.
         crop: whether clips are normalised as a whole and then cut or wrapped to `target_length`, see `crops.py`; the
             extractor fits them otherwise.
-        load: (N,) samples of what lies in a row's `audio_column`, at a rate.
     Raises:
         ValueError: `crop` without `target_length`.
     """
@@ -161,7 +160,6 @@ class LabelledClips(Dataset):
         augment: AugmentArguments | None = None,
         target_length: int | None = None,
         crop: bool = False,
-        load: Callable[[dict, int], torch.Tensor] = load_audio,
     ):
         if crop and target_length is None:
             raise ValueError("clips can only be cropped to a length: give target_length")
@@ -173,7 +171,6 @@ class LabelledClips(Dataset):
         self.augment = augment or AugmentArguments()
         self.target_length = target_length
         self.crop = crop
-        self.load = load
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -220,7 +217,7 @@ class LabelledClips(Dataset):
 
     def waveform(self, index: int) -> torch.Tensor:
         """(N,) samples of a clip at the extractor's rate."""
-        return self.load(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
+        return load_audio(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
 
     def features(self, waveform: torch.Tensor, generator: torch.Generator | None = None) -> dict[str, torch.Tensor]:
         """What the extractor makes of a waveform, without the batch axis.

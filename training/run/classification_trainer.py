@@ -11,6 +11,7 @@ from training.data.augment import random_mixup, random_permutation_mixup, spec_a
 from training.objectives.classification import get_loss
 from training.optim.schedules import Schedule
 from training.run.averaging import EpochMeans
+from training.run.early_stop import watched_metric
 from training.settings.augment import AugmentArguments
 
 
@@ -83,7 +84,7 @@ class ScheduleObserver(TrainerCallback):
         self.schedule = schedule
 
     def on_evaluate(self, args, state, control, metrics: dict[str, float], **kwargs) -> None:
-        score = metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}")
+        score = metrics.get(watched_metric(args))
         if score is not None:  # other clips are measured too, when the run is over
             self.schedule.observe(score)
 

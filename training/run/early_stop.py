@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, TrainingArguments
+
+
+def watched_metric(args: TrainingArguments) -> str:
+    """The metric that picks the checkpoint, as an evaluation names it; that of other clips lacks it."""
+    return f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
 
 
 class EarlyStop(EarlyStoppingCallback):
@@ -16,6 +21,5 @@ class EarlyStop(EarlyStoppingCallback):
     """
 
     def on_evaluate(self, args, state, control, metrics: dict[str, float], **kwargs) -> None:
-        watched = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
-        if watched in metrics:  # other clips are measured too, when the run is over
+        if watched_metric(args) in metrics:  # other clips are measured too, when the run is over
             super().on_evaluate(args, state, control, metrics, **kwargs)

@@ -1,11 +1,10 @@
-"""Settings of soundscapes: where isolated sounds come from, how they are drawn and mixed, and what is written."""
+"""Settings of soundscapes: where isolated sounds come from, how they are drawn and mixed, and what is made."""
 
 from __future__ import annotations
 
 import dataclasses
 
 SOURCE_FORMATS = ("folder", "csv")
-OUTPUT_FORMATS = ("files", "parquet", "webdataset")
 
 
 @dataclasses.dataclass
@@ -93,33 +92,15 @@ class MixtureArguments:
 
 @dataclasses.dataclass
 class OutputArguments:
-    """What is written.
+    """What is made.
 
     Attributes:
-        folder: of the set.
-        num_soundscapes: of the set.
         seed: of the set; soundscape `i` is a function of (seed, i) and the sources alone.
-        format: "files" (FLAC, JAMS and tab-separated text of each soundscape, and one `events.csv`), "parquet" or
-            "webdataset" shards.
-        shard_size: soundscapes of a shard.
-        disjoint_from: folders of other sets; a source that one of them has used too is refused.
     """
 
-    folder: str = "outputs/soundscapes"
-    num_soundscapes: int = 5000
     seed: int = 0
-    format: str = "files"
-    shard_size: int = 500
-    disjoint_from: list = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
-        if self.format not in OUTPUT_FORMATS:
-            raise ValueError(f"output.format is {self.format!r}: choose {', '.join(OUTPUT_FORMATS)}")
-        if self.num_soundscapes < 1 or self.shard_size < 1:
-            raise ValueError(
-                f"output.num_soundscapes is {self.num_soundscapes} and output.shard_size {self.shard_size}: both must "
-                "be at least 1"
-            )
         if self.seed < 0:
             raise ValueError(f"output.seed is {self.seed}: it must be 0 or above")
 

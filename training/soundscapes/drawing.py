@@ -88,16 +88,6 @@ class SoundscapeDrawer:
         return [self.events.sources[index] for index in indices]
 
 
-def draw_soundscape(
-    arguments: MixtureArguments,
-    events: SoundCollection,
-    background: SoundCollection | None,
-    random: numpy.random.Generator,
-) -> Soundscape:
-    """One soundscape; `SoundscapeDrawer` draws many faster. Raises ValueError as it does."""
-    return SoundscapeDrawer(arguments, events, background).draw(random)
-
-
 def draw_event(arguments: MixtureArguments, source: Source, random: numpy.random.Generator) -> PlacedSound:
     """A foreground sound of a source. Fields that are numbers, or become one, take nothing from the generator."""
     duration = draw(arguments.event_duration, random)

@@ -62,9 +62,9 @@ class SoundCollection:
         count = Counter(source.label for source in self.sources)
         return numpy.array([max(count.values()) / count[source.label] for source in self.sources])
 
-    def path_of(self, source: Source | str) -> pathlib.Path:
-        """Where a source, or the file of this name, lies."""
-        return self.root / (source if isinstance(source, str) else source.file)
+    def path_of(self, file: str) -> pathlib.Path:
+        """Where the file of this name lies."""
+        return self.root / file
 
 
 def load_collection(arguments: SourceArguments, role: str) -> SoundCollection:

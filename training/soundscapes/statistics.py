@@ -17,7 +17,6 @@ from modeling_sslam.annotations.files import (
     JAMS_SUFFIXES,
     annotation_files,
     check_inside,
-    format_of,
     read_events,
 )
 from modeling_sslam.annotations.jams import SCAPER_NAMESPACES, jams_recording, load_jams
@@ -139,7 +138,7 @@ def describe(recordings: Iterable[AnnotatedRecording]) -> SetStatistics:
 def _read_recording(file: pathlib.Path, duration: float | None) -> AnnotatedRecording:
     name = file.with_suffix("").as_posix()
     if file.suffix.lower() not in JAMS_SUFFIXES:
-        return _recording(name, read_events(file, format_of(file)), duration)
+        return _recording(name, read_events(file), duration)
     jams = load_jams(file)
     recording = jams_recording(jams, str(file))
     of_scaper = any(annotation.get("namespace") in SCAPER_NAMESPACES for annotation in jams["annotations"])

@@ -181,12 +181,6 @@ def test_the_extractor_pads_to_another_length(clips_csv):
     assert clips[3]["input_values"].shape == (140, 128)
 
 
-def test_who_decodes_can_be_chosen(clips_csv):
-    clips = labelled(clips_csv, load=lambda audio, rate: torch.full((rate,), float(len(audio["path"]))))
-    assert clips.waveform(0).shape == (16000,)
-    assert clips.waveform(0).unique().item() == len(clips.rows[0]["audio"]["path"])
-
-
 def test_crops_have_a_length(clips_csv):
     with pytest.raises(ValueError, match="can only be cropped to a length: give target_length"):
         labelled(clips_csv, crop=True)

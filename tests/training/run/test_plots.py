@@ -1,19 +1,7 @@
-import matplotlib.image
-import pytest
 import torch
 
 from training.probes.head_analysis import HeadStatistics
 from training.run.plots import plot_heads, plot_masked_spectrogram, plot_mixture, plot_probes, plot_training
-
-
-@pytest.fixture
-def picture(tmp_path):
-    """A path for a picture; afterwards it must hold one that is not blank."""
-    path = tmp_path / "pictures" / "picture.png"
-    yield path
-    pixels = matplotlib.image.imread(path)
-    assert min(pixels.shape[:2]) > 300
-    assert pixels[..., :3].std() > 0.05
 
 
 def test_masked_spectrogram(picture):

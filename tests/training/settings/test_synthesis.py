@@ -25,8 +25,6 @@ def test_distributions_are_fields_of_a_recipe():
         (MixtureArguments, {"min_events": 0, "max_events": 0}, "a soundscape has at least one event at most"),
         (MixtureArguments, {"ref_db": 3.0}, "mixture.ref_db is 3.0 LUFS"),
         (MixtureArguments, {"fade": -0.1}, "mixture.fade -0.1 s: the one must not be above 0, the other not below"),
-        (OutputArguments, {"format": "zip"}, "output.format is 'zip': choose files, parquet, webdataset"),
-        (OutputArguments, {"shard_size": 0}, "output.shard_size 0: both must be at least 1"),
         (OutputArguments, {"seed": -1}, "output.seed is -1: it must be 0 or above"),
     ],
 )

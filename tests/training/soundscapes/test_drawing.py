@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from training.settings.synthesis import MixtureArguments
-from training.soundscapes.drawing import SoundscapeDrawer, draw_event, draw_soundscape, place_event
+from training.soundscapes.drawing import SoundscapeDrawer, draw_event, place_event
 from training.soundscapes.soundscape import BACKGROUND, FOREGROUND
 from training.soundscapes.sources import SoundCollection, Source
 
@@ -99,15 +99,15 @@ def test_every_soundscape_keeps_the_limits(stretch):
 
 def test_settings_reach_the_soundscape():
     arguments = MixtureArguments(duration=7.0, ref_db=-50.0, fade=0.02, fix_clipping=False)
-    soundscape = draw_soundscape(arguments, EVENTS, None, numpy.random.default_rng(0))
+    soundscape = SoundscapeDrawer(arguments, EVENTS, None).draw(numpy.random.default_rng(0))
     assert (soundscape.duration, soundscape.ref_db) == (7.0, -50.0)
     assert (soundscape.fade_in, soundscape.fade_out, soundscape.fix_clipping) == (0.02, 0.02, False)
     assert soundscape.sounds == soundscape.foreground
 
 
 def test_the_same_generator_gives_the_same_soundscape():
-    arguments = MixtureArguments()
-    draw = [draw_soundscape(arguments, EVENTS, BACKGROUNDS, numpy.random.default_rng(seed)) for seed in (1, 1, 2)]
+    drawer = SoundscapeDrawer(MixtureArguments(), EVENTS, BACKGROUNDS)
+    draw = [drawer.draw(numpy.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert draw[0] == draw[1] != draw[2]
 
 

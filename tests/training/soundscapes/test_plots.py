@@ -10,16 +10,6 @@ RATE = 8000
 EVENTS = [SoundEvent(0.1, 0.5, "dog"), SoundEvent(0.2, 0.9, "siren", 0.4), SoundEvent(0.3, 0.6, "dog")]
 
 
-@pytest.fixture
-def picture(tmp_path):
-    """A path for a picture; afterwards it must hold one that is not blank."""
-    path = tmp_path / "pictures" / "picture.png"
-    yield path
-    pixels = matplotlib.image.imread(path)
-    assert min(pixels.shape[:2]) > 300
-    assert pixels[..., :3].std() > 0.05
-
-
 @pytest.mark.parametrize("events", [EVENTS, []], ids=["events", "none"])
 @pytest.mark.parametrize("view", ["spectrogram", "waveform"])
 def test_recording(picture, view, events, generator):

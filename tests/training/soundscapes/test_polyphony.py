@@ -6,15 +6,14 @@ import torch
 from safetensors.numpy import load_file
 
 from modeling_sslam.annotations.events import SoundEvent, clip_targets, max_polyphony
-from tests.training.soundscapes.official import sampling_case
+from tests.training.soundscapes.official import SAMPLING_CASE
 from training.soundscapes.polyphony import polyphony_gini, seconds_by_polyphony
 
 
 def test_what_scaper_has_counted():
     """1500 soundscapes of Scaper 1.6.5: largest polyphony, its Gini coefficient, and the classes of a clip."""
-    case = sampling_case()
-    recorded = load_file(case / "io.safetensors")
-    config = json.loads((case / "config.json").read_text())
+    recorded = load_file(SAMPLING_CASE / "io.safetensors")
+    config = json.loads((SAMPLING_CASE / "config.json").read_text())
     events: list[list[SoundEvent]] = [[] for _ in recorded["n_events"]]
     columns = ("ev_soundscape", "ev_onset", "ev_offset", "ev_class")
     for soundscape, onset, offset, number in zip(*(recorded[name].tolist() for name in columns), strict=True):

@@ -37,7 +37,7 @@ def test_files_classes_and_lengths(events):
     ]
     assert [source.seconds for source in collection.sources] == pytest.approx([0.4, 0.4, 1.4, 0.4, 1.4, 2.4])
     assert [source.label for source in collection.sources] == ["bell", "dog", "dog", "glass", "glass", "glass"]
-    assert collection.path_of(collection.sources[0]) == collection.path_of("bell/0.wav")
+    assert collection.path_of(collection.sources[0].file) == collection.path_of("bell/0.wav")
     assert collection.path_of("bell/0.wav").is_file()
 
 

@@ -1,1 +1,0 @@
-"""Studies: what is trained and measured, arm by arm and seed by seed, to see whether a claim holds at a small size."""

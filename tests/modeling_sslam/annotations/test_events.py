@@ -16,7 +16,7 @@ from tests.families import FAMILIES
 
 EVENTS = [SoundEvent(0.25, 0.5, "dog"), SoundEvent(0.5, 0.75, "dog"), SoundEvent(0.3, 0.31, "siren")]
 CLASSES = ["cat", "dog", "siren"]
-TENTHS = torch.stack([torch.arange(10) / 10, torch.arange(1, 11) / 10], dim=1).double()
+TENTHS = torch.arange(11, dtype=torch.float64).div(10).unfold(0, 2, 1)  # as `step_intervals`, in double precision
 
 
 def test_a_step_has_the_classes_that_sound_in_any_part_of_it():

@@ -36,11 +36,16 @@ def recipe_command(
     Raises:
         ValueError: what `load_arguments` refuses.
     """
+    options = recipe_parser(description, needs_recipe).parse_args(command)
+    return load_arguments(options.config, options.overrides, arguments_class)
+
+
+def recipe_parser(description: str | None, needs_recipe: bool = True) -> argparse.ArgumentParser:
+    """Takes `--config` and overrides, for commands with further options; see `recipe_command`."""
     parser = _parser(description)
     parser.add_argument("--config", required=needs_recipe, help="recipe, a YAML file")
     parser.add_argument("overrides", nargs="*", help="section.field=value, replaces a field of the recipe")
-    options = parser.parse_args(command)
-    return load_arguments(options.config, options.overrides, arguments_class)
+    return parser
 
 
 def model_command(

@@ -1,10 +1,11 @@
-"""Settings of soundscapes: where isolated sounds come from, how they are drawn and mixed, and what is made."""
+"""Settings of soundscapes: where isolated sounds come from, how they are drawn and mixed, and what is written."""
 
 from __future__ import annotations
 
 import dataclasses
 
 SOURCE_FORMATS = ("folder", "csv")
+OUTPUT_FORMATS = ("files", "parquet", "webdataset")
 
 
 @dataclasses.dataclass
@@ -92,15 +93,34 @@ class MixtureArguments:
 
 @dataclasses.dataclass
 class OutputArguments:
-    """What is made.
+    """What is written.
 
     Attributes:
+        folder: of the set.
+        num_soundscapes: of the set; of two that differ in this alone, the smaller one is the beginning of the larger.
+            Where soundscapes are made while a model trains, those of an epoch.
         seed: of the set; soundscape `i` is a function of (seed, i) and the sources alone.
+        format: "files" (FLAC, JAMS and tab-separated text of each soundscape, and `clips.csv`), or shards: "parquet",
+            "webdataset" (tar).
+        shard_size: soundscapes of a shard.
+        disjoint_from: folders of other sets; a foreground sound that one of them was made of is refused.
     """
 
+    folder: str = "outputs/soundscapes"
+    num_soundscapes: int = 5000
     seed: int = 0
+    format: str = "files"
+    shard_size: int = 500
+    disjoint_from: list = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
+        if self.format not in OUTPUT_FORMATS:
+            raise ValueError(f"output.format is {self.format!r}: choose {', '.join(OUTPUT_FORMATS)}")
+        if self.num_soundscapes < 1 or self.shard_size < 1:
+            raise ValueError(
+                f"output.num_soundscapes is {self.num_soundscapes} and output.shard_size {self.shard_size}: both must "
+                "be at least 1"
+            )
         if self.seed < 0:
             raise ValueError(f"output.seed is {self.seed}: it must be 0 or above")
 

@@ -13,16 +13,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import soundfile
 from tqdm.auto import tqdm
 
-from modeling_sslam.annotations.jams import load_jams, save_jams
-from modeling_sslam.annotations.tables import write_text
-from modeling_sslam.annotations.whole_files import written_whole
-from training.soundscapes.jams import from_jams, scaper_annotation, scaper_fields, to_jams
+from modeling_sslam.annotations.jams import load_jams
+from training.soundscapes.jams import from_jams, scaper_annotation, scaper_fields
 from training.soundscapes.rendering import UnreadableSourceError, render_soundscape
 from training.soundscapes.soundscape import BACKGROUND, FOREGROUND, PlacedSound, Soundscape
 from training.soundscapes.source_search import SourceSearch
+from training.soundscapes.writing import write_soundscape
 
 logger = logging.getLogger(__name__)
 
@@ -202,8 +200,4 @@ def _render(
         rendered = render_soundscape(item.soundscape, sampling_rate, path_of)
     except UnreadableSourceError as error:
         raise ValueError(f"{item.name} cannot be rendered: {error}") from error
-    with written_whole(target.with_name(f"{target.name}.flac")) as unfinished:
-        soundfile.write(unfinished, rendered.samples, sampling_rate, subtype="PCM_16")
-    write_text(target.with_name(f"{target.name}.txt"), item.soundscape.events)
-    jams = to_jams(item.soundscape, sampling_rate, rendered.scale_factor, item.specification)
-    save_jams(target.with_name(f"{target.name}.jams"), jams)
+    write_soundscape(target, item.soundscape, rendered.samples, sampling_rate, rendered.scale_factor, item.specification)

@@ -200,4 +200,6 @@ def _render(
         rendered = render_soundscape(item.soundscape, sampling_rate, path_of)
     except UnreadableSourceError as error:
         raise ValueError(f"{item.name} cannot be rendered: {error}") from error
-    write_soundscape(target, item.soundscape, rendered.samples, sampling_rate, rendered.scale_factor, item.specification)
+    write_soundscape(
+        target, item.soundscape, rendered.samples, sampling_rate, rendered.scale_factor, item.specification
+    )

@@ -104,7 +104,7 @@ class WebDatasetShards(_Shards):
     suffix = "tar"
 
     def write(self, part: range, soundscapes: Iterable[GeneratedSoundscape]) -> None:
-        """Writes the shard of a part. Its entries have neither times nor owners, so that it depends on nothing else."""
+        """Writes the shard of a part; its entries have no times and owners, which would differ from call to call."""
         with written_whole(self.path_of(part)) as unfinished, tarfile.open(unfinished, "w") as tar:
             for made in soundscapes:
                 description = json.dumps(self.described(made)).encode()

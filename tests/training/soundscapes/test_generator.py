@@ -4,7 +4,7 @@ import pickle
 import numpy
 import pytest
 
-from tests.training.soundscapes.sound_folders import RATE, write_collections, write_sound
+from tests.training.soundscapes.sound_folders import RATE, cut_in_half, write_collections, write_sound
 from training.soundscapes.generator import MAX_ATTEMPTS, SoundscapeGenerator
 from training.soundscapes.soundscape import BACKGROUND
 
@@ -12,12 +12,6 @@ from training.soundscapes.soundscape import BACKGROUND
 @pytest.fixture
 def arguments(tmp_path):
     return write_collections(tmp_path)
-
-
-def cut_in_half(path):
-    """Its header still says how long it was."""
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
 
 
 def same(first, second) -> bool:

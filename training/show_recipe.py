@@ -12,11 +12,14 @@ import argparse
 from training.settings.finetuning import FinetuneArguments
 from training.settings.pretraining import PretrainArguments
 from training.settings.recipe import format_arguments, load_arguments, read_sections
+from training.settings.synthesis import SynthesisArguments
 
 
 def resolved(recipe: str, overrides: list[str]) -> str:
     """The complete recipe as YAML. Raises ValueError for what `load_arguments` refuses."""
-    arguments_class = PretrainArguments if "objective" in read_sections(recipe) else FinetuneArguments
+    sections = read_sections(recipe)
+    kinds = {"objective": PretrainArguments, "mixture": SynthesisArguments}
+    arguments_class = next((kind for section, kind in kinds.items() if section in sections), FinetuneArguments)
     return format_arguments(load_arguments(recipe, overrides, arguments_class))
 
 

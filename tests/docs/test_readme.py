@@ -24,6 +24,7 @@ from training.evaluate_hear import HearArguments
 from training.finetune import FinetuneArguments
 from training.probe import ProbeArguments
 from training.settings.recipe import PretrainArguments, load_arguments
+from training.settings.synthesis import SynthesisArguments
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -32,6 +33,7 @@ SECTIONS = {
     "training/pretrain.py": PretrainArguments,
     "training.data_stats": PretrainArguments,
     "training.finetune": FinetuneArguments,
+    "training.synthesize": SynthesisArguments,
     "training.probe": ProbeArguments,
     "training.evaluate_hear": HearArguments,
     "training.analyze_heads": AnalysisArguments,

@@ -2,7 +2,7 @@
 
     python -m training.show_recipe training/recipes/ssam_tiny.yaml [section.field=value ...]
 
-Knows recipes of pretraining, which have a section `objective`, and of fine-tuning.
+Knows recipes of pretraining (with a section `objective`), of soundscapes (with `mixture`), and of fine-tuning.
 """
 
 from __future__ import annotations

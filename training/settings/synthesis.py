@@ -98,7 +98,6 @@ class OutputArguments:
     Attributes:
         folder: of the set.
         num_soundscapes: of the set; of two that differ in this alone, the smaller one is the beginning of the larger.
-            Where soundscapes are made while a model trains, those of an epoch.
         seed: of the set; soundscape `i` is a function of (seed, i) and the sources alone.
         format: "files" (FLAC, JAMS and tab-separated text of each soundscape, and `clips.csv`), or shards: "parquet",
             "webdataset" (tar).

@@ -6,7 +6,6 @@ whole or not there, so that the set neither depends on who wrote which part nor 
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -19,7 +18,7 @@ import os
 import pathlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import filelock
@@ -189,7 +188,7 @@ def _grouped(parts: list[range]) -> Iterator[list[range]]:
         yield group
 
 
-_work_of_this_process: collections.abc.Callable[[Sequence[range]], _Done]
+_work_of_this_process: Callable[[Sequence[range]], _Done]
 
 
 def _start_worker(generator: SoundscapeGenerator, set_format: SetFormat) -> None:

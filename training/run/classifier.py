@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pathlib
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification, PreTrainedConfig, PreTrainedModel
 from transformers.utils import CONFIG_NAME
 
@@ -53,6 +53,8 @@ def build_classifier(
 ) -> nn.Module:
     """The encoder of a checkpoint, or a new one, with a new head, its classes written into its configuration.
 
+    The head is new also where the checkpoint is a classifier of as many classes.
+
     Raises:
         ValueError: an unknown head, or an encoder that the recipe changes into one without these weights.
     """
@@ -62,15 +64,11 @@ def build_classifier(
     config.label2id = {name: index for index, name in enumerate(classes)}
     config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
     auto_class = AutoModelForAudioClassification if arguments.head == "own" else AutoModel
+    model = auto_class.from_config(config)
     if _is_official(arguments.init_from):
-        model = auto_class.from_config(config)
         _load_official_encoder(model, arguments.init_from)
     elif arguments.init_from:
-        model = auto_class.from_pretrained(
-            arguments.init_from, config=config, dtype="float32", ignore_mismatched_sizes=True
-        )
-    else:
-        model = auto_class.from_config(config)
+        _load_encoder(model, arguments.init_from)
     if arguments.head == "weighted_layers":
         model = WeightedLayersClassifier(model, len(classes))
     model.base_model.requires_grad_(not arguments.freeze_encoder)
@@ -101,8 +99,22 @@ def _load_official_encoder(model: PreTrainedModel, source: str) -> None:
     weights, prefix = official.weights, f"{encoder.base_model_prefix}."
     if official.model_class is not type(encoder):
         weights = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+    _fill_encoder(model, weights, source)
+
+
+def _load_encoder(model: PreTrainedModel, source: str) -> None:
+    """Gives a model the encoder of a folder of ours, or of a repository on the hub; what else that has is left out."""
+    encoder, report = AutoModel.from_pretrained(
+        source, config=model.config, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    newly_drawn = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    weights = {name: weight for name, weight in encoder.state_dict().items() if name not in newly_drawn}
+    _fill_encoder(model, weights, source)
+
+
+def _fill_encoder(model: PreTrainedModel, weights: dict[str, Tensor], source: str) -> None:
     try:
-        encoder.load_state_dict(weights)
+        model.base_model.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"the encoder of {source} does not fit the fields of section model: {error}") from error
     logger.info("encoder from %s, a new classifier", source)

@@ -62,6 +62,30 @@ def test_official_pretrained_transformer(tmp_path, head):
     assert tuple(model.config.patch_stride) == (10, 10)
 
 
+@pytest.mark.parametrize("head", ["own", "weighted_layers"])
+def test_classifier_of_as_many_classes_keeps_its_encoder_and_gets_a_new_head(tmp_path, head):
+    torch.manual_seed(0)
+    trained = SpectrogramCnnForAudioClassification(
+        SpectrogramCnnConfig(architecture="cifar-resnet8", num_labels=len(CLASSES))
+    )
+    trained.save_pretrained(tmp_path)
+    model = build(init_from=str(tmp_path), head=head)
+    for name, weight in model.base_model.state_dict().items():
+        assert torch.equal(weight, trained.encoder.state_dict()[name]), name
+    if head == "own":
+        assert not torch.equal(model.classifier.dense.weight, trained.classifier.dense.weight)
+
+
+def test_fields_that_change_the_encoder_of_a_folder_of_ours(tmp_path):
+    SpectrogramCnnForAudioClassification(SpectrogramCnnConfig(architecture="cifar-resnet8")).save_pretrained(tmp_path)
+    wider = {"width_multiplier": 2.0, "hidden_size": None}
+    with pytest.raises(ValueError, match="the encoder of .* does not fit the fields of section model: "):
+        build(init_from=str(tmp_path), options=wider)
+    deeper = {"architecture": "cifar-resnet14"}
+    with pytest.raises(ValueError, match="the encoder of .* does not fit the fields of section model: "):
+        build(init_from=str(tmp_path), options=deeper)
+
+
 def test_fields_that_change_the_encoder(tmp_path):
     write_cnn(tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"model\.pth does not fit the fields of section model: .*\n\tsize mismatch"):

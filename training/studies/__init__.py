@@ -1,0 +1,1 @@
+"""Claims of papers measured in small: runs with several seeds, and intervals."""

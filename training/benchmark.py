@@ -25,6 +25,7 @@ from modeling_sslam.audio_spectrogram import KaldiFbank
 from training.benchmarks.cnn import CNN_BENCHMARKS
 from training.benchmarks.measure import Row, fastest, line, matmul_rate, share_row
 from training.benchmarks.sequence import GPU_SEQUENCE_BENCHMARKS, SEQUENCE_BENCHMARKS
+from training.benchmarks.synthesis import SYNTHESIS_BENCHMARKS
 from training.benchmarks.windows import GPU_WINDOW_BENCHMARKS, WINDOW_BENCHMARKS
 from training.objectives import build_objective
 from training.objectives.masks import inverse_block_mask, num_kept_tokens
@@ -187,6 +188,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     **SEQUENCE_BENCHMARKS,
     **WINDOW_BENCHMARKS,
     **CNN_BENCHMARKS,
+    **SYNTHESIS_BENCHMARKS,
 }
 GPU_BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "gpu": gpu_rows,

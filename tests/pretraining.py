@@ -54,5 +54,5 @@ def arguments(clips: pathlib.Path, output: pathlib.Path, **overrides) -> Pretrai
     sections = settings(clips, output)
     for name, value in overrides.items():
         section, field = name.split("__")
-        sections[section][field] = value
+        sections.setdefault(section, {})[field] = value
     return build_arguments(sections)

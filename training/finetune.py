@@ -20,15 +20,9 @@ import torch
 from transformers import SequenceFeatureExtractor, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from training.data.labelled import (
-    LabelledClips,
-    LabelledRows,
-    SeededSampler,
-    inverse_frequency_weights,
-    label_indices,
-    label_names,
-    load_labelled_rows,
-)
+from training.data.labelled import ClipSource, LabelledClips, RecordedClips, label_names, load_labelled_rows
+from training.data.sampling import FreshSampler, SeededSampler, inverse_frequency_weights
+from training.data.soundscapes import SoundscapeClips, load_generator
 from training.metrics.classification import classification_metrics
 from training.optim.optimizer import build_optimizer, parameter_groups
 from training.optim.schedules import build_schedule
@@ -39,7 +33,7 @@ from training.run.command import recipe_command, start_log, write_results
 from training.run.early_stop import EarlyStop
 from training.run.initialize import build_feature_extractor
 from training.settings.augment import AugmentArguments
-from training.settings.data import FinetuneDataArguments
+from training.settings.data import SOUNDSCAPES, FinetuneDataArguments
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import write_arguments
 
@@ -56,30 +50,37 @@ class FinetuneClips:
 
 def build_clips(arguments: FinetuneArguments, feature_extractor: SequenceFeatureExtractor) -> FinetuneClips:
     """The clips of all data sections; the classes are those of the training clips or of `data.label_set`."""
-    data = arguments.data
-    labelled = load_labelled_rows(data)
-    classes = label_names(data, labelled.names)
+    data, chosen_by, test = arguments.data, arguments.evaluation_data(), arguments.test_data()
+    source = open_source(data)
 
-    def clips(of: FinetuneDataArguments, rows: LabelledRows, augment: AugmentArguments | None = None) -> LabelledClips:
-        indices = label_indices(rows.names, classes)
+    def clips(of: FinetuneDataArguments, source: ClipSource, augment: AugmentArguments | None = None) -> LabelledClips:
         return LabelledClips(
-            rows.rows,
-            indices,
-            len(classes),
-            feature_extractor,
-            of.audio_column,
-            augment,
-            target_length=of.target_length,
-            crop=of.crops_anywhere,
+            source, feature_extractor, augment, target_length=of.target_length, crop=of.crops_anywhere
         )
 
-    chosen_by, test = arguments.evaluation_data(), arguments.test_data()
     return FinetuneClips(
-        clips(data, labelled, arguments.augment),
-        clips(chosen_by, load_labelled_rows(chosen_by)),
-        None if test is None else clips(test, load_labelled_rows(test)),
-        classes,
+        clips(data, source, arguments.augment),
+        clips(chosen_by, open_source(chosen_by, source.classes)),
+        None if test is None else clips(test, open_source(test, source.classes)),
+        source.classes,
     )
+
+
+def open_source(data: FinetuneDataArguments, classes: list[str] | None = None) -> ClipSource:
+    """The clips of a data section; without `classes`, theirs are those of the clips themselves or of `label_set`."""
+    if data.format == SOUNDSCAPES:
+        generator = load_generator(data)
+        return SoundscapeClips(generator, classes or label_names(data, [generator.classes]))
+    labelled = load_labelled_rows(data)
+    return RecordedClips(labelled, classes or label_names(data, labelled.names), data.audio_column)
+
+
+def build_sampler(source: ClipSource, data: FinetuneDataArguments, seed: int, multiple: int) -> SeededSampler:
+    """The clips of each epoch, a multiple of an update's; soundscapes are new in every epoch."""
+    if isinstance(source, RecordedClips):
+        weights = None if data.epoch_size is None else inverse_frequency_weights(source.indices)
+        return SeededSampler(len(source), seed, multiple, weights, data.epoch_size)
+    return FreshSampler(len(source), seed, multiple)
 
 
 def build_training_arguments(arguments: FinetuneArguments) -> TrainingArguments:
@@ -138,13 +139,7 @@ def build_trainer(arguments: FinetuneArguments) -> ClassificationTrainer:
     optimizer = build_optimizer(groups, betas, optim.epsilon, optim.epsilon_after_correction, optim.optimizer)
     trainer_arguments = build_training_arguments(arguments)
     clips_an_update = data.batch_size * optim.accumulation_steps * trainer_arguments.world_size
-    sampler = SeededSampler(
-        len(clips.training),
-        run.seed,
-        multiple=clips_an_update,
-        weights=None if data.epoch_size is None else inverse_frequency_weights(clips.training.indices),
-        epoch_size=data.epoch_size,
-    )
+    sampler = build_sampler(clips.training.source, data, run.seed, clips_an_update)
     updates_per_epoch = len(sampler) // clips_an_update
     trainer_arguments.max_steps = optim.num_updates(updates_per_epoch)
     schedule = build_schedule(optim, optimizer, trainer_arguments.max_steps, updates_per_epoch)

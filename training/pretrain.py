@@ -19,7 +19,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from training.data.rows import load_rows
 from training.data.seeding import seeded_generator
-from training.data.stream import BEGINNING, ClipStream, RowBatches
+from training.data.soundscapes import SoundscapeBatches, load_generator
+from training.data.stream import BEGINNING, Batches, ClipStream, RowBatches
 from training.data.views import ClipFeatures, RandomCrop
 from training.objectives import build_objective
 from training.optim.optimizer import build_optimizer, parameter_groups
@@ -29,6 +30,7 @@ from training.run.command import recipe_command, start_log
 from training.run.held_out import HeldOutClips
 from training.run.initialize import build_feature_extractor, build_model
 from training.run.monitor import Reporter, check_loss_scale
+from training.settings.data import SOUNDSCAPES
 from training.settings.pretraining import PretrainArguments
 
 logger = get_logger(__name__)  # of the main process only
@@ -148,10 +150,12 @@ def build_stream(arguments: PretrainArguments, state: TrainingState, accelerator
     """This process's clips, from where `state` stands."""
     data = arguments.data
     processes = accelerator.process_index, accelerator.num_processes
-    row_batches = RowBatches(
-        load_rows(data), data.batch_size, data.shuffle_buffer, arguments.run.seed, state.position, *processes
-    )
-    return decoded(row_batches, arguments, state, accelerator)
+    if data.format == SOUNDSCAPES:
+        batches: Batches = SoundscapeBatches(load_generator(data), data, state.position, *processes)
+    else:
+        order = data.shuffle_buffer, arguments.run.seed, state.position
+        batches = RowBatches(load_rows(data), data.batch_size, *order, *processes)
+    return decoded(batches, arguments, state, accelerator)
 
 
 def build_held_out(
@@ -163,20 +167,23 @@ def build_held_out(
         return None
     data = evaluation.applied_to(arguments.data)
     processes = accelerator.process_index, accelerator.num_processes
-    row_batches = RowBatches(load_rows(data), data.batch_size, 0, run.seed, BEGINNING, *processes, endless=False)
-    return HeldOutClips(decoded(row_batches, arguments, state, accelerator), evaluation.every, run.seed)
+    if data.format == SOUNDSCAPES:
+        batches: Batches = SoundscapeBatches(load_generator(data), data, BEGINNING, *processes, endless=False)
+    else:
+        batches = RowBatches(load_rows(data), data.batch_size, 0, run.seed, BEGINNING, *processes, endless=False)
+    return HeldOutClips(decoded(batches, arguments, state, accelerator), evaluation.every, run.seed)
 
 
 def decoded(
-    row_batches: RowBatches, arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator
+    batches: Batches, arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator
 ) -> ClipStream:
-    """The views of the clips in `row_batches` that the objective wants, as section `data` cuts them."""
+    """The views of the clips in `batches` that the objective wants, as section `data` cuts them."""
     data = arguments.data
     crop = None
     if data.crops_anywhere:
         crop = RandomCrop(data.target_length, arguments.run.seed, accelerator.process_index)
-    features = ClipFeatures(state.feature_extractor, data.audio_column, crop, state.objective.views)
-    return ClipStream(row_batches, features, data.num_workers, pin_memory=accelerator.device.type == "cuda")
+    features = ClipFeatures(state.feature_extractor, data.audio_column, crop, state.objective.views, batches.load)
+    return ClipStream(batches, features, data.num_workers, pin_memory=accelerator.device.type == "cuda")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import torch
 from modeling_sslam.audio_spectrogram import KaldiFbank
 from modeling_sslam.feature_extraction_kaldi_fbank import NORMALIZATION_PRESETS, KaldiFbankFeatureExtractor
 from training.data.augment import add_noise_and_roll, mix_waveforms
-from training.data.labelled import LabelledClips, label_indices
+from training.data.labelled import LabelledClips, LabelledRows, RecordedClips
 
 from .inputs import text_of
 from .readme import stated
@@ -76,8 +76,10 @@ def _mixup(config: dict, tensors: Tensors) -> Iterator[Check]:
         yield close(f"mixed, {name}", features(unnormalised, mixed), tensors[f"mix_{name}_fbank_padded"], atol=MIXED)
 
     clips = _labelled_clips(config, tensors)
-    yield close("labels", clips.target(0), tensors["labels_1"], atol=1e-6)
-    mixed, labels = clips.mixed(0, int(tensors["mixitem_other_index"]), config["mixitem_lambda"])
+    yield close("labels", clips.source.target(0), tensors["labels_1"], atol=1e-6)
+    mixed, labels = clips.mixed(
+        clips.clip(0), clips.clip(int(tensors["mixitem_other_index"])), config["mixitem_lambda"]
+    )
     yield close("labels of a mixture", labels, tensors["mixitem_labels"], atol=1e-6)
     yield close("a mixture", clips.features(mixed)["input_values"], tensors["mixitem_x"], atol=MIXED)
 
@@ -100,9 +102,8 @@ def _labelled_clips(config: dict, tensors: Tensors) -> LabelledClips:
         file = io.BytesIO()
         soundfile.write(file, tensors[f"waveform_{number}"].numpy(), config["sample_rate"], format="wav")
         files.append({"bytes": file.getvalue(), "path": None})
-    indices = label_indices(config["item_labels"], config["labels"])
-    rows = datasets.Dataset.from_dict({"audio": files})
-    return LabelledClips(rows, indices, len(config["labels"]), extractor(config), "audio")
+    labelled = LabelledRows(datasets.Dataset.from_dict({"audio": files}), config["item_labels"])
+    return LabelledClips(RecordedClips(labelled, config["labels"], "audio"), extractor(config))
 
 
 def _noise(config: dict, text: str, tensors: Tensors) -> Iterator[Check]:

@@ -1,5 +1,6 @@
 """Fine-tuning as users run it, on a tiny model and a small sound bank."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -10,12 +11,14 @@ from transformers import AutoModelForAudioClassification, TrainerCallback, pipel
 from modeling_sslam import SsastConfig, SsastForPreTraining, SslamModel
 from modeling_sslam.pipelines.audio_classification import SslamAudioClassificationPipeline
 from tests.labelled_clips import data_section, evaluation_section, write_checkpoint, write_clips
+from tests.training.soundscapes.sound_folders import write_collections, write_recipe
 from training.finetune import build_trainer, finetune
 from training.objectives.classification import bce_per_label
 from training.optim.schedules import PlateauSchedule, learning_rate
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import build_arguments, load_arguments, read_sections
 from training.sound_bank import EVENTS
+from training.soundscapes.production import produce
 
 RECIPES = pathlib.Path(__file__).parents[2] / "training" / "recipes"
 
@@ -90,6 +93,32 @@ def test_losses_do_not_depend_on_the_number_of_workers(sections):
     sections["data"]["num_workers"] = 2
     assert losses(train(sections)) == alone
     assert len(set(alone)) == len(alone)
+
+
+def test_soundscapes_are_new_in_every_epoch_and_the_same_when_resumed(sections, clips, tmp_path):
+    """Three epochs of two updates, chosen by written clips; also with workers."""
+    soundscapes = write_collections(tmp_path)
+    soundscapes.output.num_soundscapes = 9
+    recipe = write_recipe(tmp_path / "train.yaml", soundscapes)
+    files = dataclasses.replace(soundscapes.output, folder=str(tmp_path / "set"), num_soundscapes=6, seed=1)
+    produce(dataclasses.replace(soundscapes, output=files))
+    sections["model"]["drop_path_rate"] = 0.0
+    sections["data"] |= {"format": "soundscapes", "path": recipe, "filters": {}, "label_separator": ";"}
+    sections["evaluation"] = {"format": "csv", "path": str(tmp_path / "set" / "clips.csv")}
+    heard = []
+    trainer = build_trainer(arguments(sections))
+    render = trainer.train_dataset.source.generator.render
+    trainer.train_dataset.source.generator.render = lambda index: heard.append(index) or render(index)
+    trainer.train()
+    assert sorted(heard) == [*range(8), *range(9, 17), *range(18, 26)]
+    assert list(trainer.model.config.id2label.values()) == ["bell", "dog", "glass"]
+    sections["data"]["num_workers"] = 2
+    sections["run"]["output_dir"] = str(tmp_path / "again")
+    again = train(sections)
+    assert losses(again) == losses(trainer)
+    resumed = build_trainer(arguments(sections))
+    resumed.train(resume_from_checkpoint=str(next((tmp_path / "again").glob("checkpoint-*"))))
+    assert losses(resumed)[-1] == losses(trainer)[-1]
 
 
 def test_student_encoder_is_loaded_and_the_head_is_new(sections, checkpoint):
@@ -279,8 +308,8 @@ def test_a_test_section_with_a_length_alone_has_the_evaluation_clips(sections):
     trainer = build_trainer(arguments(sections))
     lengths = [len(clips[0]["input_values"]) for clips in (trainer.eval_dataset, trainer.test_dataset)]
     assert (len(trainer.train_dataset[0, 1]["input_values"]), *lengths) == (64, 256, 100)
-    assert trainer.eval_dataset.rows["audio"] == trainer.test_dataset.rows["audio"]
-    assert trainer.train_dataset.rows["audio"] != trainer.test_dataset.rows["audio"]
+    assert trainer.eval_dataset.source.rows["audio"] == trainer.test_dataset.source.rows["audio"]
+    assert trainer.train_dataset.source.rows["audio"] != trainer.test_dataset.source.rows["audio"]
     trainer.train()
     assert 0 < trainer.measure()["test_mean_average_precision"] <= 1
 

@@ -13,6 +13,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 
 from tests.pretraining import arguments, settings, write_clips
+from tests.training.soundscapes.sound_folders import write_collections
+from tests.training.soundscapes.sound_folders import write_recipe as write_soundscape_recipe
 from tests.two_processes import STAGES, build, part
 from training.data.seeding import seeded_generator
 from training.objectives import OBJECTIVES, build_objective
@@ -190,6 +192,30 @@ def test_random_numbers_are_of_seed_update_and_process():
 
     assert draw(1, 2, 0) == draw(1, 2, 0)
     assert len({tuple(draw(*identity)) for identity in [(1, 2, 0), (1, 2, 1), (1, 3, 0), (2, 2, 0), (12, 0, 0)]}) == 5
+
+
+def test_soundscapes_without_end(tmp_path):
+    """Six updates of 3, with epochs of 4; a resumed run hears what the undisturbed one does."""
+    soundscapes = write_collections(tmp_path)
+    soundscapes.output.num_soundscapes = 4
+    recipe = write_soundscape_recipe(tmp_path / "train.yaml", soundscapes)
+    soundscapes.output.seed = 1
+    held_out = write_soundscape_recipe(tmp_path / "held_out.yaml", soundscapes)
+
+    def run(output: str, **overrides) -> list[float]:
+        evaluation = {"evaluation__path": held_out, "evaluation__every": 3}
+        pretrain(arguments(recipe, tmp_path / output, data__format="soundscapes", **evaluation, **overrides))
+        return losses(tmp_path / output)
+
+    whole = run("whole")
+    assert len(set(whole)) == 6
+    run("resumed", run__stop_after=3)
+    assert run("resumed", run__resume=True, data__num_workers=2) == whole
+    evaluations = [
+        [line[name] for line in read_metrics(tmp_path / output / "metrics.jsonl") for name in line if "evalu" in name]
+        for output in ("whole", "resumed")
+    ]
+    assert evaluations[0] == evaluations[1] != []
 
 
 def test_skipped_files_are_counted(clips, tmp_path):

@@ -41,7 +41,7 @@ def test_scenes_are_those_of_the_hear_interface(clips):
     inputs = probe_inputs(model, data.training, ["linear_scene"], batch_size=4)
     assert list(inputs) == ["linear_scene"]
     heard = HearModel(model, data.training.clips.feature_extractor)
-    wanted = get_scene_embeddings(data.training.clips.waveform(2), heard)
+    wanted = get_scene_embeddings(data.training.clips.clip(2)[0], heard)
     torch.testing.assert_close(inputs["linear_scene"][2], wanted[0], rtol=0, atol=1e-5)
 
 

@@ -1,14 +1,14 @@
-"""Labelled clips that can be indexed, for fine-tuning and probing: rows, label sets, sampling, features."""
+"""Labelled clips that can be indexed, for fine-tuning and probing: rows, label sets, features."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import datasets
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from transformers import SequenceFeatureExtractor
 
 from modeling_sslam.audio_io import load_audio
@@ -74,61 +74,54 @@ def label_indices(names: Sequence[Sequence[str]], classes: Sequence[str]) -> lis
     return [[number[name] for name in of_clip] for of_clip in names]
 
 
-def inverse_frequency_weights(indices: Sequence[Sequence[int]]) -> torch.Tensor:
-    """(N,) weight of each clip: the sum over its labels of one over the number of clips with that label."""
-    count = collections.Counter(index for of_clip in indices for index in of_clip)
-    return torch.tensor([sum(1.0 / count[index] for index in of_clip) for of_clip in indices])
+class ClipSource(Protocol):
+    """Labelled clips by number: recorded ones, or soundscapes.
 
-
-class SeededSampler(Sampler):
-    """Clips of an epoch in random order, each with a seed for its augmentation.
-
-    The seeds make augmentation depend neither on the number of `DataLoader` workers nor on where a run was resumed.
-
-    Args:
-        num_clips: clips in the data set.
-        seed: of order and seeds; every epoch has its own.
-        multiple: clips of a whole update; the rest of the epoch is left out.
-        weights: (num_clips,) to draw by, None for a permutation.
-        epoch_size: clips to draw by weight, without replacement.
-    Raises:
-        ValueError: an epoch has less clips than one update needs, or more than can be drawn.
+    Attributes:
+        classes: of a classifier's outputs.
     """
 
-    def __init__(
-        self,
-        num_clips: int,
-        seed: int,
-        multiple: int,
-        weights: torch.Tensor | None = None,
-        epoch_size: int | None = None,
-    ):
-        epoch_size = epoch_size or num_clips
-        available = num_clips if weights is None else int(weights.count_nonzero())
-        if epoch_size > available:
-            raise ValueError(f"data.epoch_size is {epoch_size}, but only {available} clips can be drawn")
-        if epoch_size < multiple:
-            raise ValueError(f"an epoch of {epoch_size} clips has less than one update of {multiple}")
-        self.num_clips = num_clips
-        self.seed = seed
-        self.weights = weights
-        self.length = epoch_size // multiple * multiple
-        self.epoch = 0
+    classes: list[str]
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __len__(self) -> int: ...
+
+    def clip(self, index: int, sampling_rate: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N,) samples and target (C,) float. Raises ValueError where there is no audio."""
+        ...
+
+
+class RecordedClips:
+    """Clips of rows.
+
+    Args:
+        labelled: rows with the encoded audio in `audio_column`, and their labels.
+        classes: among which these labels are.
+    Attributes:
+        indices: class numbers of each clip.
+    Raises:
+        ValueError: labels that are not among the classes.
+    """
+
+    def __init__(self, labelled: LabelledRows, classes: list[str], audio_column: str):
+        self.rows = labelled.rows.select_columns([audio_column])
+        self.indices = label_indices(labelled.names, classes)
+        self.classes = classes
+        self.audio_column = audio_column
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.indices)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        if self.weights is None:
-            order = torch.randperm(self.num_clips, generator=generator)
-        else:
-            order = torch.multinomial(self.weights, self.length, replacement=False, generator=generator)
-        seeds = torch.randint(2**62, (self.length,), generator=generator)
-        return iter(zip(order[: self.length].tolist(), seeds.tolist(), strict=True))
+    def clip(self, index: int, sampling_rate: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Samples and target of a clip, see `ClipSource`."""
+        return load_audio(self.rows[index][self.audio_column], sampling_rate), self.target(index)
+
+    def target(self, index: int) -> torch.Tensor:
+        """(C,) float, 1 for each label of the clip."""
+        return torch.zeros(len(self.classes)).index_fill_(0, torch.tensor(self.indices[index], dtype=torch.long), 1.0)
+
+    def targets(self) -> torch.Tensor:
+        """(N, C) targets of all clips."""
+        return torch.stack([self.target(index) for index in range(len(self))])
 
 
 class LabelledClips(Dataset):
@@ -137,11 +130,8 @@ class LabelledClips(Dataset):
     An item is asked for by its index, or by (index, seed) from a `SeededSampler` to augment it.
 
     Args:
-        rows: with the encoded audio in `audio_column`.
-        indices: class numbers of each row.
-        num_classes: length C of a target.
+        source: of the clips.
         feature_extractor: pads or cuts to its target length and normalises.
-        audio_column: where the encoded audio lies in a row.
         augment: what to do with a clip when augmenting; what is done to whole batches is left to others.
         target_length: frames instead of those of the extractor.
         crop: whether clips are normalised as a whole and then cut or wrapped to `target_length`, see `crops.py`; the
@@ -152,28 +142,22 @@ class LabelledClips(Dataset):
 
     def __init__(
         self,
-        rows: datasets.Dataset,
-        indices: list[list[int]],
-        num_classes: int,
+        source: ClipSource,
         feature_extractor: SequenceFeatureExtractor,
-        audio_column: str,
         augment: AugmentArguments | None = None,
         target_length: int | None = None,
         crop: bool = False,
     ):
         if crop and target_length is None:
             raise ValueError("clips can only be cropped to a length: give target_length")
-        self.rows = rows.select_columns([audio_column])
-        self.indices = indices
-        self.num_classes = num_classes
+        self.source = source
         self.feature_extractor = feature_extractor
-        self.audio_column = audio_column
         self.augment = augment or AugmentArguments()
         self.target_length = target_length
         self.crop = crop
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.source)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
         """What the extractor makes of the clip: `input_values` (T, F) or (T,), perhaps `attention_mask` (T,) where it
@@ -183,16 +167,18 @@ class LabelledClips(Dataset):
             ValueError: the clip cannot be decoded.
         """
         if isinstance(key, int):
-            return self.features(self.waveform(key)) | {"labels": self.target(key)}
+            waveform, labels = self.clip(key)
+            return self.features(waveform) | {"labels": labels}
         index, seed = key
         return self.augmented(index, torch.Generator().manual_seed(seed)) | {"seed": seed}
 
     def augmented(self, index: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Features and labels of a clip after everything that section `augment` does to single clips."""
-        augment, waveform, labels = self.augment, self.waveform(index), self.target(index)
+        augment, (waveform, labels) = self.augment, self.clip(index)
         if augment.waveform_mixup and torch.rand((), generator=generator) < augment.waveform_mixup:
-            partner = int(torch.randint(len(self), (), generator=generator))
-            waveform, labels = self.mixed(index, partner, draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator))
+            partner = self.clip(int(torch.randint(len(self), (), generator=generator)))
+            weight = draw_beta(WAVEFORM_MIXUP_CONCENTRATION, generator)
+            waveform, labels = self.mixed((waveform, labels), partner, weight)
         if augment.roll:
             waveform = random_roll_and_scale(waveform - waveform.mean(), generator)
         features = self.features(waveform, generator)
@@ -210,14 +196,17 @@ class LabelledClips(Dataset):
             )
         return features | {"input_values": input_values, "labels": labels}
 
-    def mixed(self, index: int, partner: int, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    @staticmethod
+    def mixed(
+        clip: tuple[torch.Tensor, torch.Tensor], partner: tuple[torch.Tensor, torch.Tensor], weight: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Samples (N,) and target (C,) of two clips mixed by waveform mixup."""
-        waveform = mix_waveforms(self.waveform(index), self.waveform(partner), weight)
-        return waveform, weight * self.target(index) + (1 - weight) * self.target(partner)
+        (waveform, labels), (other, other_labels) = clip, partner
+        return mix_waveforms(waveform, other, weight), weight * labels + (1 - weight) * other_labels
 
-    def waveform(self, index: int) -> torch.Tensor:
-        """(N,) samples of a clip at the extractor's rate."""
-        return load_audio(self.rows[index][self.audio_column], self.feature_extractor.sampling_rate)
+    def clip(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Samples (N,) of a clip at the extractor's rate, and its target (C,)."""
+        return self.source.clip(index, self.feature_extractor.sampling_rate)
 
     def features(self, waveform: torch.Tensor, generator: torch.Generator | None = None) -> dict[str, torch.Tensor]:
         """What the extractor makes of a waveform, without the batch axis.
@@ -239,11 +228,3 @@ class LabelledClips(Dataset):
         if generator is None:
             return fit_from_the_middle(features, self.target_length)
         return fit_from_anywhere(features, self.target_length, self.augment.minimum_padding, generator)
-
-    def target(self, index: int) -> torch.Tensor:
-        """(C,) float, 1 for each label of the clip."""
-        return torch.zeros(self.num_classes).index_fill_(0, torch.tensor(self.indices[index], dtype=torch.long), 1.0)
-
-    def targets(self) -> torch.Tensor:
-        """(N, C) targets of all clips."""
-        return torch.stack([self.target(index) for index in range(len(self))])

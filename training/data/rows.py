@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import datasets
 
-from training.settings.data import ClipArguments
+from training.settings.data import SOUNDSCAPES, ClipArguments
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
@@ -36,8 +36,15 @@ def load_rows(
         rows = _rows_of_files(_folder_rows(arguments), arguments)
     elif arguments.format == "csv":
         rows = _rows_of_files(_csv_rows(arguments), arguments)
+    elif arguments.format == SOUNDSCAPES:
+        raise ValueError(
+            f"data.format is {SOUNDSCAPES!r}, which are made while a model pretrains or is fine-tuned: for anything "
+            "else write a set with training.synthesize"
+        )
     else:
-        raise ValueError(f"data.format is {arguments.format!r}: choose hub, parquet, webdataset, folder or csv")
+        raise ValueError(
+            f"data.format is {arguments.format!r}: choose hub, parquet, webdataset, folder, csv or soundscapes"
+        )
     if missing := sorted(set(wanted) - set(rows.column_names or wanted)):
         raise ValueError(f"{arguments.path} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
     if streaming and isinstance(rows, datasets.Dataset):

@@ -18,6 +18,8 @@ import torch
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
+from modeling_sslam.audio_io import load_audio
+
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES_IN_A_ROW = 1000
@@ -73,6 +75,16 @@ class DecodesRows(Protocol):
     def __getitems__(self, batch: RowBatch) -> ClipBatch: ...
 
 
+class Batches(Protocol):
+    """What a `ClipStream` reads: `RowBatches`, or the `SoundscapeBatches` of `training/data/soundscapes.py`."""
+
+    def __iter__(self) -> Iterator[RowBatch]: ...
+
+    def load(self, audio: dict, sampling_rate: int) -> torch.Tensor:
+        """(N,) samples of what lies in a row's audio column, in a worker process. Raises ValueError, OSError."""
+        ...
+
+
 class RowBatches:
     """Batches of this process's rows, endless or of one epoch; a batch may run across the end of an epoch.
 
@@ -105,6 +117,10 @@ class RowBatches:
         self.start = start
         self.endless = endless
 
+    def load(self, audio: dict, sampling_rate: int) -> torch.Tensor:
+        """Decodes and resamples encoded audio, see `load_audio`."""
+        return load_audio(audio, sampling_rate)
+
     def __iter__(self) -> Iterator[RowBatch]:
         """Raises ValueError when an epoch has no rows."""
         epoch, position, epoch_size, batch = self.start.epoch, self.start.row, None, []
@@ -129,13 +145,13 @@ class ClipStream:
     """Batches with at least one decodable clip; what is skipped is counted and named in the log.
 
     Args:
-        row_batches: what to decode, see `RowBatches`.
+        row_batches: what to decode.
         features: how, see `ClipFeatures`.
         num_workers: processes that decode; 0 decodes in this one.
         pin_memory: for copies to a GPU that do not block.
     """
 
-    def __init__(self, row_batches: RowBatches, features: DecodesRows, num_workers: int, pin_memory: bool = False):
+    def __init__(self, row_batches: Batches, features: DecodesRows, num_workers: int, pin_memory: bool = False):
         self.loader = DataLoader(
             features,
             batch_sampler=row_batches,

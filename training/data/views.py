@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from transformers import SequenceFeatureExtractor
@@ -51,9 +51,10 @@ class ClipFeatures:
 
     Args:
         feature_extractor: makes and normalises the features, once a clip.
-        audio_column: where the encoded audio lies in a row.
+        audio_column: where the audio lies in a row.
         crop: cuts the features of a whole clip; None for the extractor's own rule, its first frames, or padded.
         views: their names, see `Objective.views`.
+        load: makes samples of a row's audio, see `Batches`.
     Raises:
         ValueError: several views without random crops, which would all be the same.
     """
@@ -64,11 +65,13 @@ class ClipFeatures:
         audio_column: str,
         crop: RandomCrop | None = None,
         views: Sequence[str] = ("input_values",),
+        load: Callable[[dict, int], torch.Tensor] = load_audio,
     ):
         if crop is None and len(views) > 1:
             raise ValueError(f"the objective compares crops of a clip ({', '.join(views)}): set data.crop=random")
         self.feature_extractor = feature_extractor
         self.audio_column = audio_column
+        self.load = load
         self.crop = crop
         self.views = tuple(views)
 
@@ -85,10 +88,10 @@ class ClipFeatures:
         return ClipBatch(inputs, batch.position, batch.epoch_size, failures)
 
     def features(self, audio: dict) -> torch.Tensor:
-        """What the extractor makes of one encoded clip, (T, F) or (T,). Raises ValueError when it has no audio."""
+        """What the extractor makes of one clip, (T, F) or (T,). Raises ValueError when it has no audio."""
         rate = self.feature_extractor.sampling_rate
         length = {"padding": "longest", "truncation": False} if self.crop else {"padding": "max_length"}
-        features = self.feature_extractor(load_audio(audio, rate), sampling_rate=rate, return_tensors="pt", **length)
+        features = self.feature_extractor(self.load(audio, rate), sampling_rate=rate, return_tensors="pt", **length)
         return features["input_values"][0]
 
     def views_of(self, features: torch.Tensor, position: Position, index: int) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, SequenceFeatureExtractor
 
 from modeling_sslam.hear.embeddings import HearModel
-from training.data.labelled import LabelledClips, LabelledRows, label_indices, label_names, load_labelled_rows
+from training.data.labelled import LabelledClips, LabelledRows, RecordedClips, label_names, load_labelled_rows
 from training.probes.scenes import scene_embeddings
 from training.probes.trained import layer_means
 from training.settings.data import EvaluationArguments, LabelledDataArguments
@@ -24,10 +24,12 @@ class ProbeClips:
     """Clips with their targets, which all encoders share.
 
     Attributes:
-        clips: undecoded.
+        source: the clips, undecoded, and their labels.
+        clips: their features.
         batch_size, num_workers: of decoding.
     """
 
+    source: RecordedClips
     clips: LabelledClips
     batch_size: int
     num_workers: int
@@ -35,7 +37,7 @@ class ProbeClips:
     @functools.cached_property
     def targets(self) -> torch.Tensor:
         """(N, C), 1 for each label of a clip."""
-        return self.clips.targets()
+        return self.source.targets()
 
     @functools.cached_property
     def features(self) -> dict[str, torch.Tensor]:
@@ -57,7 +59,7 @@ class ProbeClips:
     def scenes(self, model: PreTrainedModel) -> torch.Tensor:
         """(N, E) scene embeddings of the clips at their full lengths."""
         heard = HearModel(model, self.clips.feature_extractor)
-        return scene_embeddings(heard, self.clips.rows, self.clips.audio_column, self.batch_size, self.num_workers)
+        return scene_embeddings(heard, self.source.rows, self.source.audio_column, self.batch_size, self.num_workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +83,8 @@ def load_probe_data(
     classes = label_names(data, training.names)
 
     def clips(labelled: LabelledRows) -> ProbeClips:
-        indices = label_indices(labelled.names, classes)
-        clips = LabelledClips(labelled.rows, indices, len(classes), feature_extractor, data.audio_column)
-        return ProbeClips(clips, data.batch_size, data.num_workers)
+        source = RecordedClips(labelled, classes, data.audio_column)
+        return ProbeClips(source, LabelledClips(source, feature_extractor), data.batch_size, data.num_workers)
 
     return ProbeData(clips(training), clips(evaluation), data.multi_label)
 

@@ -8,6 +8,7 @@ import typing
 from modeling_sslam.audioset_labels import AUDIOSET_LABELS
 from modeling_sslam.gise51_labels import GISE51_LABELS
 
+SOUNDSCAPES = "soundscapes"  # a format
 CROPS = ("first", "random")
 FITS = ("extractor", "crop")
 LABEL_SETS = {"audioset": AUDIOSET_LABELS, "gise51": GISE51_LABELS}
@@ -18,8 +19,10 @@ class ClipArguments:
     """Where the clips come from and how they become the input of a model.
 
     Attributes:
-        format: "hub" (data set of parquet or tar files), "parquet", "webdataset", "folder" or "csv".
-        path: hub name, glob of parquet or tar files, folder of audio files, or CSV file.
+        format: "hub" (data set of parquet or tar files), "parquet", "webdataset", "folder" or "csv"; for pretraining
+            and fine-tuning also "soundscapes", which are made while a model trains, without end and never the same.
+        path: hub name, glob of parquet or tar files, folder of audio files, CSV file, or recipe of soundscapes (a YAML
+            file, see `training/settings/synthesis.py`).
         name, split: configuration and split of a hub data set.
         audio_column: column with the audio; in tar files that is the file extension.
         file_column: column of a CSV with the file name.
@@ -85,7 +88,8 @@ class LabelledDataArguments(ClipArguments):
 
     Attributes:
         label_column: column with the label or labels. Folders of audio files have the column `folder`.
-        label_separator: what joins several labels of one clip; null for one label a clip.
+        label_separator: what joins several labels of one clip; null for one label a clip. Soundscapes need neither:
+            their labels are the classes of their events.
         label_set: "audioset" for its 527 classes in the published order, "gise51" for its 51; null for the labels of
             the training clips, sorted.
         epoch_size: clips an epoch drawn with probabilities inverse to the frequency of their labels, without
@@ -102,10 +106,15 @@ class LabelledDataArguments(ClipArguments):
     def __post_init__(self):
         if self.label_set not in (None, *LABEL_SETS):
             raise ValueError(f"data.label_set is {self.label_set!r}: choose {', '.join(LABEL_SETS)} or null")
+        if self.epoch_size is not None and self.format == SOUNDSCAPES:
+            raise ValueError(
+                f"data.epoch_size is {self.epoch_size}: it draws from clips that are there; an epoch of soundscapes "
+                "has output.num_soundscapes of their recipe"
+            )
 
     @property
     def multi_label(self) -> bool:
-        return self.label_separator is not None
+        return self.label_separator is not None or self.format == SOUNDSCAPES
 
 
 @dataclasses.dataclass
@@ -139,10 +148,11 @@ class EvaluationArguments:
     """Clips that are not trained on, where they differ from the training clips.
 
     Attributes:
-        path, split: instead of those of section `data`; null for the same.
+        format, path, split: instead of those of section `data`; null for the same.
         filters: column name -> values of the rows to keep.
     """
 
+    format: str | None = None
     path: str | None = None
     split: str | None = None
     filters: dict = dataclasses.field(default_factory=dict)
@@ -153,9 +163,8 @@ class EvaluationArguments:
         Raises:
             ValueError: nothing sets them apart from the training clips.
         """
-        changes = {
-            name: value for name, value in (("path", self.path), ("split", self.split)) if value is not None
-        } | {"filters": self.filters}
+        given = {"format": self.format, "path": self.path, "split": self.split}
+        changes = {name: value for name, value in given.items() if value is not None} | {"filters": self.filters}
         if all(getattr(data, name) == value for name, value in changes.items()):
             raise ValueError("evaluation and training clips are the same: set evaluation.path, .split or .filters")
         return dataclasses.replace(data, **changes)
@@ -179,7 +188,7 @@ class FinetuneEvaluationArguments(EvaluationArguments):
     @property
     def chooses_clips(self) -> bool:
         """Whether the section sets clips apart, or only says how much of them is heard."""
-        return self.path is not None or self.split is not None or bool(self.filters)
+        return any(value is not None for value in (self.format, self.path, self.split)) or bool(self.filters)
 
     def applied_to(self, data: FinetuneDataArguments) -> FinetuneDataArguments:
         return self.heard(super().applied_to(data))

@@ -97,7 +97,8 @@ class OutputArguments:
 
     Attributes:
         folder: of the set.
-        num_soundscapes: of the set; of two that differ in this alone, the smaller one is the beginning of the larger.
+        num_soundscapes: of the set, or of an epoch where they are made while a model trains; of two sets that differ
+            in this alone, the smaller one is the beginning of the larger.
         seed: of the set; soundscape `i` is a function of (seed, i) and the sources alone.
         format: "files" (FLAC, JAMS and tab-separated text of each soundscape, and `clips.csv`), or shards: "parquet",
             "webdataset" (tar).

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
+from collections.abc import Iterator
 
 import numpy
+import torch
 
 from training.settings.synthesis import SynthesisArguments
 from training.soundscapes.drawing import SoundscapeDrawer
@@ -72,7 +75,8 @@ class SoundscapeGenerator:
         for attempt in range(MAX_ATTEMPTS):
             soundscape = self.draw(index, attempt)
             try:
-                rendered = render_soundscape(soundscape, self.arguments.mixture.sampling_rate, self.path_of)
+                with _one_thread():
+                    rendered = render_soundscape(soundscape, self.arguments.mixture.sampling_rate, self.path_of)
             except UnreadableSourceError as error:
                 # It is tried again in other soundscapes: what this process has met before must not change them.
                 self._note(error)
@@ -92,3 +96,14 @@ class SoundscapeGenerator:
         if str(error.path) not in self.unreadable:
             self.unreadable[str(error.path)] = error.reason
             logger.warning("drew soundscapes again that need %s: %s", error.path, error.reason)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """As worker processes have it: how sums are split over threads must not show in the samples."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -158,8 +158,7 @@ def _written(
 ) -> Iterator[_Done]:
     groups = list(_grouped(parts))
     if processes == 1:
-        with _one_thread():
-            yield from (_write_parts(generator, set_format, group) for group in groups)
+        yield from (_write_parts(generator, set_format, group) for group in groups)
         return
     # A fresh Python for each process: PyTorch's threads do not survive a fork.
     with concurrent.futures.ProcessPoolExecutor(
@@ -206,17 +205,6 @@ def _end_with_the_parent() -> None:
     """A worker whose parent was killed would wait for work for ever, and until then write beside the next call."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """As workers have it: how sums are split over threads must not show in the samples."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,7 @@ from modeling_sslam.feature_extraction_waveform import WaveformFeatureExtractor
 from tests.labelled_clips import TARGET_LENGTH, data_section, evaluation_section, write_clips
 from training.data.labelled import (
     LabelledClips,
-    SeededSampler,
-    inverse_frequency_weights,
+    RecordedClips,
     label_indices,
     label_names,
     load_labelled_rows,
@@ -28,8 +27,7 @@ def labelled(clips_csv, kind="event", **augmentation) -> LabelledClips:
     rows = load_labelled_rows(data)
     classes = label_names(data, rows.names)
     extractor = KaldiFbankFeatureExtractor(target_length=TARGET_LENGTH)
-    indices = label_indices(rows.names, classes)
-    return LabelledClips(rows.rows, indices, len(classes), extractor, data.audio_column, **augmentation)
+    return LabelledClips(RecordedClips(rows, classes, data.audio_column), extractor, **augmentation)
 
 
 def test_one_label_a_clip(clips_csv):
@@ -40,8 +38,8 @@ def test_one_label_a_clip(clips_csv):
 
 def test_several_labels_a_clip(clips_csv):
     clips = labelled(clips_csv, "soundscape")
-    assert clips.targets().shape == (9, len(EVENTS))
-    assert clips.targets().sum(1).min() >= 2
+    assert clips.source.targets().shape == (9, len(EVENTS))
+    assert clips.source.targets().sum(1).min() >= 2
 
 
 def test_items(clips_csv):
@@ -63,41 +61,6 @@ def test_audioset_classes():
     classes = label_names(LabelledDataArguments(label_set="audioset"), [["Music"]])
     assert classes == list(AUDIOSET_LABELS)
     assert label_indices([["Speech", "Field recording"]], classes) == [[0, 526]]
-
-
-def test_inverse_frequency_weights():
-    assert inverse_frequency_weights([[0], [0], [1], [0, 1], []]).tolist() == pytest.approx(
-        [1 / 3, 1 / 3, 0.5, 5 / 6, 0]
-    )
-
-
-def test_sampler_orders_every_epoch_anew():
-    sampler = SeededSampler(10, seed=1, multiple=4)
-    first = list(sampler)
-    assert len(first) == len(sampler) == 8  # two whole updates
-    assert len({index for index, _ in first}) == 8
-    assert first == list(sampler)
-    sampler.set_epoch(1)
-    assert first != list(sampler)
-
-
-def test_weighted_sampler_draws_rare_clips_without_replacement():
-    weights = torch.tensor([0.01] * 90 + [1.0] * 10)
-    drawn = [index for index, _ in SeededSampler(100, 1, 4, weights, epoch_size=20)]
-    assert len(set(drawn)) == 20
-    assert sum(index >= 90 for index in drawn) >= 8
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epoch_size": 11}, "data.epoch_size is 11, but only 10 clips can be drawn"),
-        ({"multiple": 16}, "an epoch of 10 clips has less than one update of 16"),
-    ],
-)
-def test_sampler_refuses(settings, message):
-    with pytest.raises(ValueError, match=message):
-        SeededSampler(**({"num_clips": 10, "seed": 1, "multiple": 4} | settings))
 
 
 def test_unknown_labels_are_listed():
@@ -173,7 +136,7 @@ def test_masks_come_after_the_crop(clips_csv):
 def test_waveforms_are_cropped_too(clips_csv):
     clips = labelled(clips_csv, target_length=4000, crop=True)
     clips.feature_extractor = WaveformFeatureExtractor()
-    assert torch.equal(clips[3]["input_values"], clips.waveform(3)[8400:12400])
+    assert torch.equal(clips[3]["input_values"], clips.clip(3)[0][8400:12400])
 
 
 def test_the_extractor_pads_to_another_length(clips_csv):

@@ -5,6 +5,7 @@ import pathlib
 import numpy
 import soundfile
 
+from training.settings.recipe import write_arguments
 from training.settings.synthesis import SourceArguments, SynthesisArguments
 
 RATE = 8000
@@ -36,3 +37,9 @@ def write_collections(folder: pathlib.Path) -> SynthesisArguments:
     )
     arguments.mixture.duration, arguments.mixture.sampling_rate = 2.0, RATE
     return arguments
+
+
+def write_recipe(path: pathlib.Path, arguments: SynthesisArguments) -> str:
+    """The recipe as a file, for `data.path`."""
+    write_arguments(arguments, path)
+    return str(path)

@@ -72,6 +72,9 @@ class SpectrogramCnnConfig(AudioEncoderConfig):
         classifier_dropout: before the linear layer of a classifier; the published one of the architecture when None.
         drop_path_rate: stochastic depth that the blocks of EfficientNets approach; the published one when None. Other
             networks have none.
+        norm_momentum: share of a batch in the running statistics of batch norms, at each update; the published one
+            when None, which is 0.01 for EfficientNets, so that these need a thousand updates before they can be
+            evaluated, and 0.1 for others.
         sampling_rate: in Hz, and
         hop_length: samples from one frame of a spectrogram to the next: together they say how long a frame lasts.
         hidden_size, num_hidden_layers: channels of the last map, and number of stages. They follow from the
@@ -97,6 +100,7 @@ class SpectrogramCnnConfig(AudioEncoderConfig):
     image_size: int = 221
     classifier_dropout: float | int | None = None
     drop_path_rate: float | int | None = None
+    norm_momentum: float | int | None = None
     sampling_rate: int = 22050
     hop_length: int = 220
 
@@ -119,6 +123,10 @@ class SpectrogramCnnConfig(AudioEncoderConfig):
             self.drop_path_rate = sizes.drop_path_rate or 0.0
         if self.classifier_dropout is None:
             self.classifier_dropout = sizes.classifier_dropout
+        if self.norm_momentum is None:
+            self.norm_momentum = sizes.norm_momentum
+        if not 0 < self.norm_momentum <= 1:
+            raise ValueError(f"norm_momentum is {self.norm_momentum}: expected more than 0, and 1 at most")
         if self.num_frequency_patches < 1:
             raise ValueError(
                 f"num_frequency_bins is {self.num_frequency_bins}: {self.architecture} leaves nothing of so few"

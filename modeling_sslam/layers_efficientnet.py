@@ -71,7 +71,7 @@ class ConvNorm(nn.Module):
     ):
         super().__init__()
         self.convolution = PaddedConv2d(in_channels, out_channels, window, groups)
-        self.normalization = nn.BatchNorm2d(out_channels, eps=NORM_EPS, momentum=NORM_MOMENTUM)
+        self.normalization = nn.BatchNorm2d(out_channels, eps=NORM_EPS)
         self.activation = nn.SiLU() if has_activation else nn.Identity()
 
     def forward(self, maps: torch.Tensor, num_real: torch.Tensor | None = None) -> Maps:
@@ -176,6 +176,7 @@ def efficientnet_sizes(size: str, width: float, nominal_size: int) -> EfficientN
         windows=((stem_window,), *(windows[:1] for windows in block_windows)),
         classifier_dropout=dropout,
         drop_path_rate=DROP_PATH_RATE,
+        norm_momentum=NORM_MOMENTUM,
         stem_window=stem_window,
         block_windows=tuple(block_windows),
         branch_channels=branch_channels,

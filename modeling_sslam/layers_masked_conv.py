@@ -56,6 +56,7 @@ class CnnSizes:
             frequency and time.
         classifier_dropout: published before the classifier.
         drop_path_rate: published stochastic depth of the last block; None where blocks have none.
+        norm_momentum: published share of a batch in the running statistics of norms, at each update.
     """
 
     channels: tuple[int, ...]
@@ -63,6 +64,7 @@ class CnnSizes:
     windows: tuple[tuple[Window, ...], ...]
     classifier_dropout: float = 0.0
     drop_path_rate: float | None = None
+    norm_momentum: float = 0.1
 
     @property
     def strides(self) -> tuple[int, ...]:

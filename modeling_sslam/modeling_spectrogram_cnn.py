@@ -80,6 +80,9 @@ class SpectrogramCnnModel(TokenEncoder, SpectrogramCnnPreTrainedModel):
         super().__init__(config)
         self.stem, stages = build_network(config)
         self.layers = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = config.norm_momentum
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

@@ -73,6 +73,7 @@ def test_a_saved_configuration_comes_back(tmp_path):
     [
         ({"hidden_size": 100}, "hidden_size is 100, but resnet18 with width_multiplier 1.0 has 512: leave it out"),
         ({"num_hidden_layers": 12}, "num_hidden_layers is 12, but resnet18 .* has 4: leave it out"),
+        ({"norm_momentum": 0.0}, "norm_momentum is 0.0: expected more than 0, and 1 at most"),
         ({"drop_path_rate": 0.1}, "drop_path_rate is 0.1, but resnet18 has no stochastic depth"),
         ({"width_multiplier": 0}, "width_multiplier is 0: expected more than 0"),
         (

@@ -46,6 +46,26 @@ def test_published_networks_have_their_numbers_of_parameters(architecture, num_p
     assert model.num_parameters() == num_parameters
 
 
+@pytest.mark.parametrize(
+    ("fields", "momentum"),
+    [
+        ({}, 0.1),
+        ({"architecture": "efficientnet-b0"}, 0.01),
+        ({"architecture": "densenet121", "norm_momentum": 0.5}, 0.5),
+    ],
+)
+def test_running_statistics_take_their_share_of_a_batch(fields, momentum):
+    config = SpectrogramCnnConfig(width_multiplier=0.25, **fields)
+    model = SpectrogramCnnModel(config).train()
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {config.norm_momentum} == {momentum}
+    first, maps = norms[0], []
+    first.register_forward_hook(lambda module, inputs, output: maps.append(inputs[0]))
+    model(torch.randn(2, 64, config.num_frequency_bins))
+    wanted = momentum * maps[0].mean(dim=(0, 2, 3))
+    torch.testing.assert_close(first.running_mean, wanted, atol=1e-5, rtol=1e-4)
+
+
 def test_tokens_are_the_cells_of_the_last_map_by_time_and_the_embedding_is_their_mean(model):
     config, values = model.config, clips()
     with torch.no_grad():

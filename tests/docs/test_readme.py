@@ -25,6 +25,7 @@ from training.finetune import FinetuneArguments
 from training.probe import ProbeArguments
 from training.settings.recipe import PretrainArguments, load_arguments
 from training.settings.synthesis import SynthesisArguments
+from training.studies.mixtures import MixturesArguments
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -34,6 +35,7 @@ SECTIONS = {
     "training.data_stats": PretrainArguments,
     "training.finetune": FinetuneArguments,
     "training.synthesize": SynthesisArguments,
+    "training.study": MixturesArguments,
     "training.probe": ProbeArguments,
     "training.evaluate_hear": HearArguments,
     "training.analyze_heads": AnalysisArguments,

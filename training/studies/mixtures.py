@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -27,11 +28,10 @@ TASKS = {"esc10": "study_mixtures_esc10.yaml", "digits": "study_mixtures_digits.
 ARMS = {"scratch": (False, False), "scratch_longer": (False, True), "pretrained": (True, False)}
 ACCURACY, PRECISION = "accuracy", "mean_average_precision"
 
-
 Results = dict[str, dict[str, float]]  # metrics of each run
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Effort:
     """How much is done.
 
@@ -43,27 +43,34 @@ class Effort:
         updates, transfer_updates: of the training on soundscapes, and of the one after it.
     """
 
-    architectures: tuple[str, ...] = ("resnet18", "efficientnet-b0")
-    sizes: tuple[int, ...] = (1000, 2000, 4000)
+    architectures: list = dataclasses.field(default_factory=lambda: ["resnet18", "efficientnet-b0"])
+    sizes: list = dataclasses.field(default_factory=lambda: [1000, 2000, 4000])
     num_tests: int = 500
-    seeds: tuple[int, ...] = (1, 2, 3)
+    seeds: list = dataclasses.field(default_factory=lambda: [1, 2, 3])
     updates: int = 300
     transfer_updates: int = 200
 
 
-def study_mixtures(data: pathlib.Path, output: pathlib.Path, jobs: int = 1, effort: Effort | None = None) -> dict:
+@dataclasses.dataclass
+class MixturesArguments:
+    """All sections of the study's settings."""
+
+    effort: Effort = dataclasses.field(default_factory=Effort)
+
+
+def study_mixtures(data: pathlib.Path, output: pathlib.Path, jobs: int, arguments: MixturesArguments) -> dict:
     """Makes the sets, runs what is not there yet, and compares.
 
     Args:
         data: folder with `esc10/` and `fsdd/`, each with its CSV and `audio/`.
         output: folder for sets and runs; a killed study is completed by the next call.
         jobs: processes.
-        effort: of the whole study when not given.
+        arguments: how much is done.
     Returns:
         the effort, `soundscapes` and `transfer` (see below; every mean has its 95 % interval over seeds), and the
         metrics of each run.
     """
-    effort = effort or Effort()
+    effort = arguments.effort
     make_sets(data / "esc10", output, jobs, effort)
     results = complete(soundscape_runs(output, effort), output / "runs", jobs)
     results |= complete(transfer_runs(data, output, effort), output / "runs", jobs)
@@ -92,23 +99,23 @@ def soundscape_results(results: Results, effort: Effort) -> dict[str, dict]:
 
 
 def transfer_results(results: Results, effort: Effort) -> dict[str, dict]:
-    """Task -> architecture -> arm -> accuracy in percent, and its gain over "scratch" from seed to seed."""
+    """Task -> architecture -> arm -> accuracy in percent, and its gain over each other arm, taken seed by seed."""
 
-    def arm_results(task: str, architecture: str, arm: str) -> dict[str, float | dict]:
-        pairs = [
-            [100 * results[run_name(task, architecture, of, seed)][f"eval_{ACCURACY}"] for of in (arm, "scratch")]
-            for seed in effort.seeds
-        ]
-        gains = [accuracy - scratch for accuracy, scratch in pairs]
-        return summary([accuracy for accuracy, _ in pairs]) | {"gain": summary(gains)}
+    def accuracies(*parts: str) -> list[float]:
+        return [100 * results[run_name(*parts, seed)][f"eval_{ACCURACY}"] for seed in effort.seeds]
 
-    return {
-        task: {
-            architecture: {arm: arm_results(task, architecture, arm) for arm in ARMS}
-            for architecture in effort.architectures
+    def gain(of: list[float], over: list[float]) -> dict[str, float]:
+        return summary([accuracy - other for accuracy, other in zip(of, over, strict=True)])
+
+    transfer: dict[str, dict] = {task: {} for task in TASKS}
+    for task, architecture in itertools.product(TASKS, effort.architectures):
+        found = {arm: accuracies(task, architecture, arm) for arm in ARMS}
+        transfer[task][architecture] = {
+            arm: summary(found[arm])
+            | {"gain_over": {other: gain(found[arm], found[other]) for other in ARMS if other != arm}}
+            for arm in ARMS
         }
-        for task in TASKS
-    }
+    return transfer
 
 
 def make_sets(esc10: pathlib.Path, output: pathlib.Path, jobs: int, effort: Effort) -> None:
@@ -175,6 +182,6 @@ def _updates(number: int) -> tuple[str, ...]:
     return f"optim.total_steps={number}", f"optim.warmup_steps={number // 10}", f"run.evaluate_every={number}"
 
 
-def summary(values: Sequence[float]) -> dict[str, float | dict]:
+def summary(values: Sequence[float]) -> dict[str, float]:
     """Mean and half width of its interval, rounded."""
     return {name: round(value, 2) for name, value in dataclasses.asdict(interval(values)).items()}

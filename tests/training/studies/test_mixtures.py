@@ -10,10 +10,10 @@ from tests.training.soundscapes.sound_folders import write_sound
 from training import study
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import load_arguments
-from training.studies.mixtures import ARMS, Effort, study_mixtures
+from training.studies.mixtures import ARMS, Effort, MixturesArguments, study_mixtures
 from training.studies.runs import Run, complete
 
-EFFORT = Effort(("cifar-resnet8",), sizes=(16, 20), num_tests=6, seeds=(1, 2), updates=1, transfer_updates=1)
+EFFORT = Effort(["cifar-resnet8"], sizes=[16, 20], num_tests=6, seeds=[1, 2], updates=1, transfer_updates=1)
 RATE = 16000
 NUM_RUNS = 2 * (2 + 2 * len(ARMS))  # seeds; sizes, and tasks in all arms
 
@@ -39,11 +39,14 @@ def data(tmp_path):
 
 
 def test_study(data, tmp_path):
-    results = study_mixtures(data, tmp_path / "study", effort=EFFORT)
+    results = study_mixtures(data, tmp_path / "study", 1, MixturesArguments(EFFORT))
     assert set(results["soundscapes"]["cifar-resnet8"]) == {16, 20}
     assert set(results["soundscapes"]["cifar-resnet8"][16]) == {"test_1_3", "test_2_5"}
     assert list(results["transfer"]["digits"]["cifar-resnet8"]) == list(ARMS)
-    assert results["transfer"]["esc10"]["cifar-resnet8"]["scratch"]["gain"] == {"mean": 0.0, "half_width": 0.0}
+    arms = results["transfer"]["esc10"]["cifar-resnet8"]
+    gain, back = arms["pretrained"]["gain_over"]["scratch"], arms["scratch"]["gain_over"]["pretrained"]
+    assert gain["mean"] == pytest.approx(arms["pretrained"]["mean"] - arms["scratch"]["mean"], abs=0.01)
+    assert gain == {"mean": -back["mean"], "half_width": back["half_width"]}
     assert len(results["runs"]) == NUM_RUNS
 
     recipes = tmp_path / "study" / "runs"
@@ -62,7 +65,7 @@ def test_study(data, tmp_path):
 
     file = recipes / "digits_cifar-resnet8_pretrained_2" / "results.json"
     file.write_text(json.dumps({"finetune": {"eval_accuracy": 0.125}}))
-    again = study_mixtures(data, tmp_path / "study", effort=EFFORT)
+    again = study_mixtures(data, tmp_path / "study", 1, MixturesArguments(EFFORT))
     assert again["runs"]["digits_cifar-resnet8_pretrained_2"] == {"eval_accuracy": 0.125}  # found, not run again
     assert again["soundscapes"] == results["soundscapes"]
 
@@ -83,10 +86,11 @@ def test_command_hands_on_its_options(tmp_path, monkeypatch, capsys):
         calls.append(arguments)
         return {"soundscapes": {}}
 
-    monkeypatch.setitem(study.STUDIES, "mixtures", small_study)
+    monkeypatch.setitem(study.STUDIES, "mixtures", (small_study, MixturesArguments))
     file = tmp_path / "results.json"
     options = ["--data", "data", "--output", "out", "--jobs", "2", "--json", str(file)]
-    study.main(["mixtures", *options])
-    assert calls == [(pathlib.Path("data"), pathlib.Path("out"), 2)]
+    study.main(["mixtures", *options, "effort.seeds=[4, 5]", "effort.updates=7"])
+    arguments = MixturesArguments(Effort(seeds=[4, 5], updates=7))
+    assert calls == [(pathlib.Path("data"), pathlib.Path("out"), 2, arguments)]
     assert json.loads(capsys.readouterr().out) == {"soundscapes": {}}
     assert json.loads(file.read_text())["dataset"] == "data"

@@ -71,7 +71,7 @@ class ConvNorm(nn.Module):
     ):
         super().__init__()
         self.convolution = PaddedConv2d(in_channels, out_channels, window, groups)
-        self.normalization = nn.BatchNorm2d(out_channels, eps=NORM_EPS)
+        self.normalization = nn.BatchNorm2d(out_channels, eps=NORM_EPS, momentum=NORM_MOMENTUM)
         self.activation = nn.SiLU() if has_activation else nn.Identity()
 
     def forward(self, maps: torch.Tensor, num_real: torch.Tensor | None = None) -> Maps:

@@ -22,7 +22,6 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from training.data.labelled import ClipSource, LabelledClips, RecordedClips, label_names, load_labelled_rows
 from training.data.sampling import FreshSampler, SeededSampler, inverse_frequency_weights
-from training.data.soundscapes import SoundscapeClips, load_generator
 from training.metrics.classification import classification_metrics
 from training.optim.optimizer import build_optimizer, parameter_groups
 from training.optim.schedules import build_schedule
@@ -36,6 +35,7 @@ from training.settings.augment import AugmentArguments
 from training.settings.data import SOUNDSCAPES, FinetuneDataArguments
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import write_arguments
+from training.soundscapes.stream import SoundscapeClips, load_generator
 
 
 @dataclasses.dataclass(frozen=True)

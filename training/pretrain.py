@@ -19,7 +19,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from training.data.rows import load_rows
 from training.data.seeding import seeded_generator
-from training.data.soundscapes import SoundscapeBatches, load_generator
 from training.data.stream import BEGINNING, Batches, ClipStream, RowBatches
 from training.data.views import ClipFeatures, RandomCrop
 from training.objectives import build_objective
@@ -32,6 +31,7 @@ from training.run.initialize import build_feature_extractor, build_model
 from training.run.monitor import Reporter, check_loss_scale
 from training.settings.data import SOUNDSCAPES
 from training.settings.pretraining import PretrainArguments
+from training.soundscapes.stream import SoundscapeBatches, load_generator
 
 logger = get_logger(__name__)  # of the main process only
 

@@ -23,6 +23,7 @@ from training.data.augment import (
 from training.data.crops import fit_from_anywhere, fit_from_the_middle
 from training.data.random_masks import hide_at_random
 from training.data.rows import load_rows
+from training.data.threads import one_thread
 from training.settings.augment import AugmentArguments
 from training.settings.data import LABEL_SETS, LabelledDataArguments
 
@@ -166,11 +167,12 @@ class LabelledClips(Dataset):
         Raises:
             ValueError: the clip cannot be decoded.
         """
-        if isinstance(key, int):
-            waveform, labels = self.clip(key)
-            return self.features(waveform) | {"labels": labels}
-        index, seed = key
-        return self.augmented(index, torch.Generator().manual_seed(seed)) | {"seed": seed}
+        with one_thread():
+            if isinstance(key, int):
+                waveform, labels = self.clip(key)
+                return self.features(waveform) | {"labels": labels}
+            index, seed = key
+            return self.augmented(index, torch.Generator().manual_seed(seed)) | {"seed": seed}
 
     def augmented(self, index: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Features and labels of a clip after everything that section `augment` does to single clips."""

@@ -76,7 +76,7 @@ class DecodesRows(Protocol):
 
 
 class Batches(Protocol):
-    """What a `ClipStream` reads: `RowBatches`, or the `SoundscapeBatches` of `training/data/soundscapes.py`."""
+    """What a `ClipStream` reads: `RowBatches`, or the `SoundscapeBatches` of `training/soundscapes/stream.py`."""
 
     def __iter__(self) -> Iterator[RowBatch]: ...
 

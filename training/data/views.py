@@ -11,6 +11,7 @@ from transformers import SequenceFeatureExtractor
 from modeling_sslam.audio_io import load_audio
 from training.data.seeding import seeded_generator
 from training.data.stream import ClipBatch, Position, RowBatch
+from training.data.threads import one_thread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,9 @@ class ClipFeatures:
         clips, failures = [], []
         for index, row in enumerate(batch.rows):
             try:
-                clips.append(self.views_of(self.features(row[self.audio_column]), batch.position, index))
+                with one_thread():
+                    features = self.features(row[self.audio_column])
+                clips.append(self.views_of(features, batch.position, index))
             except (ValueError, OSError) as error:
                 clips.append(None)
                 failures.append(f"{row[self.audio_column]['path'] or 'clip without a name'}: {error}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Iterator
 
 import numpy
-import torch
 
+from training.data.threads import one_thread
 from training.settings.synthesis import SynthesisArguments
 from training.soundscapes.drawing import SoundscapeDrawer
 from training.soundscapes.rendering import UnreadableSourceError, render_soundscape
@@ -75,7 +73,7 @@ class SoundscapeGenerator:
         for attempt in range(MAX_ATTEMPTS):
             soundscape = self.draw(index, attempt)
             try:
-                with _one_thread():
+                with one_thread():
                     rendered = render_soundscape(soundscape, self.arguments.mixture.sampling_rate, self.path_of)
             except UnreadableSourceError as error:
                 # It is tried again in other soundscapes: what this process has met before must not change them.
@@ -96,14 +94,3 @@ class SoundscapeGenerator:
         if str(error.path) not in self.unreadable:
             self.unreadable[str(error.path)] = error.reason
             logger.warning("drew soundscapes again that need %s: %s", error.path, error.reason)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """As worker processes have it: how sums are split over threads must not show in the samples."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

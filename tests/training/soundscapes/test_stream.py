@@ -21,7 +21,6 @@ from tests.training.soundscapes.sound_folders import (
     write_sound,
 )
 from training.data.rows import load_rows
-from training.data.soundscapes import SoundscapeBatches, SoundscapeClips, load_generator
 from training.data.stream import BEGINNING, ClipStream, Position
 from training.data.views import ClipFeatures
 from training.settings.data import SOUNDSCAPES, DataArguments, LabelledDataArguments
@@ -29,6 +28,7 @@ from training.settings.recipe import load_arguments
 from training.settings.synthesis import SynthesisArguments
 from training.soundscapes.generator import SoundscapeGenerator
 from training.soundscapes.soundscape import Soundscape
+from training.soundscapes.stream import SoundscapeBatches, SoundscapeClips, load_generator
 
 SAMPLES = 2 * RATE
 

@@ -5,6 +5,7 @@ accelerate launch training/pretrain.py --config training/recipes/sslam_stage1_ba
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 import sys
@@ -19,7 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from training.data.rows import load_rows
 from training.data.seeding import seeded_generator
-from training.data.stream import BEGINNING, Batches, ClipStream, RowBatches
+from training.data.stream import BEGINNING, Batches, ClipStream, Position, RowBatches
 from training.data.views import ClipFeatures, RandomCrop
 from training.objectives import build_objective
 from training.optim.optimizer import build_optimizer, parameter_groups
@@ -29,7 +30,7 @@ from training.run.command import recipe_command, start_log
 from training.run.held_out import HeldOutClips
 from training.run.initialize import build_feature_extractor, build_model
 from training.run.monitor import Reporter, check_loss_scale
-from training.settings.data import SOUNDSCAPES
+from training.settings.data import SOUNDSCAPES, ClipArguments
 from training.settings.pretraining import PretrainArguments
 from training.soundscapes.stream import SoundscapeBatches, load_generator
 
@@ -148,13 +149,7 @@ def build_accelerator(arguments: PretrainArguments) -> Accelerator:
 
 def build_stream(arguments: PretrainArguments, state: TrainingState, accelerator: Accelerator) -> ClipStream:
     """This process's clips, from where `state` stands."""
-    data = arguments.data
-    processes = accelerator.process_index, accelerator.num_processes
-    if data.format == SOUNDSCAPES:
-        batches: Batches = SoundscapeBatches(load_generator(data), data, state.position, *processes)
-    else:
-        order = data.shuffle_buffer, arguments.run.seed, state.position
-        batches = RowBatches(load_rows(data), data.batch_size, *order, *processes)
+    batches = build_batches(arguments.data, arguments.run.seed, state.position, accelerator)
     return decoded(batches, arguments, state, accelerator)
 
 
@@ -165,13 +160,20 @@ def build_held_out(
     run, evaluation = arguments.run, arguments.evaluation
     if not evaluation.every:
         return None
-    data = evaluation.applied_to(arguments.data)
+    data = dataclasses.replace(evaluation.applied_to(arguments.data), shuffle_buffer=0)
+    batches = build_batches(data, run.seed, BEGINNING, accelerator, endless=False)
+    return HeldOutClips(decoded(batches, arguments, state, accelerator), evaluation.every, run.seed)
+
+
+def build_batches(
+    data: ClipArguments, seed: int, start: Position, accelerator: Accelerator, endless: bool = True
+) -> Batches:
+    """This process's share of what section `data` names, from `start` on: without end, or once."""
     processes = accelerator.process_index, accelerator.num_processes
     if data.format == SOUNDSCAPES:
-        batches: Batches = SoundscapeBatches(load_generator(data), data, BEGINNING, *processes, endless=False)
-    else:
-        batches = RowBatches(load_rows(data), data.batch_size, 0, run.seed, BEGINNING, *processes, endless=False)
-    return HeldOutClips(decoded(batches, arguments, state, accelerator), evaluation.every, run.seed)
+        return SoundscapeBatches(load_generator(data), data, start, *processes, endless=endless)
+    order = data.shuffle_buffer, seed, start
+    return RowBatches(load_rows(data), data.batch_size, *order, *processes, endless=endless)
 
 
 def decoded(

@@ -21,9 +21,9 @@ from training.data.augment import (
     random_roll_and_scale,
 )
 from training.data.crops import fit_from_anywhere, fit_from_the_middle
+from training.data.processes import one_thread
 from training.data.random_masks import hide_at_random
 from training.data.rows import load_rows
-from training.data.threads import one_thread
 from training.settings.augment import AugmentArguments
 from training.settings.data import LABEL_SETS, LabelledDataArguments
 

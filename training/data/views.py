@@ -9,9 +9,9 @@ import torch
 from transformers import SequenceFeatureExtractor
 
 from modeling_sslam.audio_io import load_audio
+from training.data.processes import one_thread
 from training.data.seeding import seeded_generator
 from training.data.stream import ClipBatch, Position, RowBatch
-from training.data.threads import one_thread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +78,14 @@ class ClipFeatures:
 
     def __getitems__(self, batch: RowBatch) -> ClipBatch:
         clips, failures = [], []
-        for index, row in enumerate(batch.rows):
-            try:
-                with one_thread():
+        with one_thread():
+            for index, row in enumerate(batch.rows):
+                try:
                     features = self.features(row[self.audio_column])
-                clips.append(self.views_of(features, batch.position, index))
-            except (ValueError, OSError) as error:
-                clips.append(None)
-                failures.append(f"{row[self.audio_column]['path'] or 'clip without a name'}: {error}")
+                    clips.append(self.views_of(features, batch.position, index))
+                except (ValueError, OSError) as error:
+                    clips.append(None)
+                    failures.append(f"{row[self.audio_column]['path'] or 'clip without a name'}: {error}")
         full = _fill_holes(clips)
         inputs = {name: torch.stack([clip[name] for clip in full]) for name in self.views} if full else {}
         return ClipBatch(inputs, batch.position, batch.epoch_size, failures)

@@ -8,7 +8,7 @@ import pathlib
 
 import numpy
 
-from training.data.threads import one_thread
+from training.data.processes import one_thread
 from training.settings.synthesis import SynthesisArguments
 from training.soundscapes.drawing import SoundscapeDrawer
 from training.soundscapes.rendering import UnreadableSourceError, render_soundscape

@@ -12,20 +12,16 @@ import dataclasses
 import errno
 import functools
 import json
-import multiprocessing
-import multiprocessing.connection
-import os
 import pathlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import filelock
-import torch
 from tqdm.auto import tqdm
 
 from modeling_sslam.annotations.whole_files import write_text_whole
+from training.data.processes import worker_pool
 from training.settings.recipe import write_arguments
 from training.settings.synthesis import SynthesisArguments
 from training.soundscapes.generator import GeneratedSoundscape, SoundscapeGenerator
@@ -160,19 +156,10 @@ def _written(
     if processes == 1:
         yield from (_write_parts(generator, set_format, group) for group in groups)
         return
-    # A fresh Python for each process: PyTorch's threads do not survive a fork.
-    with concurrent.futures.ProcessPoolExecutor(
-        min(processes, max(len(groups), 1)),
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (generator, set_format),
-    ) as pool:
+    with worker_pool(min(processes, max(len(groups), 1)), _start_worker, (generator, set_format)) as pool:
         waiting = [pool.submit(_work, group) for group in groups]
-        try:
-            for done in concurrent.futures.as_completed(waiting):
-                yield done.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for done in concurrent.futures.as_completed(waiting):
+            yield done.result()
 
 
 def _grouped(parts: list[range]) -> Iterator[list[range]]:
@@ -192,19 +179,11 @@ _work_of_this_process: Callable[[Sequence[range]], _Done]
 
 def _start_worker(generator: SoundscapeGenerator, set_format: SetFormat) -> None:
     global _work_of_this_process
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _work_of_this_process = functools.partial(_write_parts, generator, set_format)
 
 
 def _work(parts: Sequence[range]) -> _Done:
     return _work_of_this_process(parts)
-
-
-def _end_with_the_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever, and until then write beside the next call."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 @contextlib.contextmanager

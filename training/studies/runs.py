@@ -6,13 +6,12 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import json
-import multiprocessing
 import pathlib
 from collections.abc import Iterable, Iterator
 
-import torch
 from tqdm.auto import tqdm
 
+from training.data.processes import worker_pool
 from training.finetune import finetune
 from training.settings.finetuning import FinetuneArguments
 from training.settings.recipe import format_arguments, load_arguments
@@ -73,15 +72,10 @@ def _trained(missing: dict[str, FinetuneArguments], jobs: int) -> Iterator[tuple
     if jobs == 1:
         yield from ((name, _train(arguments)) for name, arguments in missing.items())
         return
-    # A fresh Python for each process: PyTorch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+    with worker_pool(jobs) as pool:
         waiting = {pool.submit(_train, arguments): name for name, arguments in missing.items()}
-        try:
-            for done in concurrent.futures.as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for done in concurrent.futures.as_completed(waiting):
+            yield waiting[done], done.result()
 
 
 def _train(arguments: FinetuneArguments) -> dict[str, float]:
